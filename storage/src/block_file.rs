@@ -1,0 +1,560 @@
+//! The block file: all blocks of the chain, in segments, appended by one thread that syncs once for each
+//! group. It is the consensus log and the state's redo log in one; nothing is written twice.
+//!
+//! It knows records and parent hashes. Whether a block is valid, and what it means, is decided above.
+//! The byte tables are in `block_file/record.rs`, `block_file/watermark.rs` and `vote.rs`.
+
+pub(crate) mod record;
+pub(crate) mod watermark;
+mod writer;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    sync::{
+        Arc,
+        mpsc::{Sender, channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use ledger::{Block, Hash, Height};
+use parking_lot::{Mutex, RwLock};
+
+pub use crate::recovery::Cut;
+use crate::{
+    Damage, Disk, Fault, block_bytes,
+    disk::LockGuard,
+    recovery::{self, Position, Recovered, Segment, Window},
+    vote,
+};
+use watermark::Watermark;
+use writer::{Command, Writer};
+
+/// Called once, from the writer's thread, when the write is on stable storage or has failed.
+pub type Done = Box<dyn FnOnce(Result<(), Fault>) + Send>;
+
+/// Sizes. The defaults are for real data; tests take small ones.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Bytes after which a new segment begins. At most 32 GiB.
+    pub segment: u64,
+    /// A segment gets its place on disk in steps of as many bytes.
+    pub preallocate: u64,
+    /// Place that [`BlockFile::reserve`] keeps for consensus' own entries.
+    pub slack: u64,
+    /// Most commands in one group.
+    pub group: usize,
+    /// Bytes after which a group is written at once.
+    pub group_bytes: u64,
+    /// Most blocks kept in memory behind the newest.
+    pub recent: usize,
+    /// Most bytes of blocks kept in memory behind the newest.
+    pub recent_bytes: u64,
+    /// Idle time after which the watermark is synced.
+    pub idle: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment: 256 << 20,
+            preallocate: 16 << 20,
+            slack: 1 << 20,
+            group: 1024,
+            group_bytes: 16 << 20,
+            recent: 1024,
+            recent_bytes: 32 << 20,
+            idle: Duration::from_millis(200),
+        }
+    }
+}
+
+/// The newest block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tip {
+    /// Its height.
+    pub height: Height,
+    /// Its hash.
+    pub hash: Hash,
+}
+
+/// The block file, open for one process.
+pub struct BlockFile {
+    shared: Arc<Shared>,
+    commands: Mutex<Option<Sender<Command>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    vote: RwLock<Option<Vec<u8>>>,
+    cut: Option<Cut>,
+    // Held until the writer has ended; see `drop`.
+    lock: Mutex<Option<LockGuard>>,
+}
+
+impl fmt::Debug for BlockFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockFile").field("tip", &self.tip()).finish_non_exhaustive()
+    }
+}
+
+/// What readers and the writer share.
+pub(crate) struct Shared {
+    inner: RwLock<Inner>,
+}
+
+struct Inner {
+    segments: Vec<Segment>,
+    /// Height of the first position.
+    first: u64,
+    /// Where each block is that has been written and synced.
+    positions: Vec<Position>,
+    /// The newest blocks, in order, also those not yet written.
+    recent: VecDeque<Arc<Block>>,
+    recent_bytes: u64,
+    tip: Option<Tip>,
+    damage: BTreeMap<u64, Damage>,
+    stopped: Option<Fault>,
+}
+
+/// What is left of the files after a truncation.
+pub(crate) struct Truncation {
+    removed: Vec<Segment>,
+    last: Option<Segment>,
+    end: u64,
+}
+
+impl BlockFile {
+    /// Locks the directory, recovers, and starts the writer. Damage doesn't fail it: see [`Self::damage`].
+    ///
+    /// # Errors
+    /// [`Fault::Locked`]; [`Fault::Version`]; a vote that doesn't read; whatever the disk says.
+    pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Self, Fault> {
+        let lock = disk.lock().map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => Fault::Locked,
+            _ => Fault::io("lock the data directory", error),
+        })?;
+        let vote = vote::load(&*disk)?;
+        let mut watermark = Watermark::open(&*disk)?;
+        let recovered = recovery::recover(&*disk, &mut watermark, options.preallocate)?;
+        if let Some(cut) = &recovered.cut {
+            tracing::warn!(file = %cut.file, offset = cut.offset, height = cut.height.0,
+                "cut a torn tail that was never acknowledged");
+        }
+        for damage in recovered.damage.values() {
+            tracing::error!(%damage, "the block file is damaged; nothing is cut, nothing is written");
+        }
+        let (cut, end) = (recovered.cut.clone(), recovered.end);
+        let next = recovered.first + recovered.positions.len() as u64;
+        let shared = Arc::new(Shared::new(recovered));
+        let (commands, queue) = channel();
+        let writer = Writer::new(Arc::clone(&shared), disk, options, watermark, next, end);
+        let thread = std::thread::Builder::new()
+            .name("block-writer".to_owned())
+            .spawn(move || writer.run(&queue))
+            .map_err(|error| Fault::io("start the writer", error))?;
+        Ok(Self {
+            shared,
+            commands: Mutex::new(Some(commands)),
+            thread: Mutex::new(Some(thread)),
+            vote: RwLock::new(vote),
+            cut,
+            lock: Mutex::new(Some(lock)),
+        })
+    }
+
+    /// The newest block, written or not.
+    pub fn tip(&self) -> Option<Tip> {
+        self.shared.inner.read().tip
+    }
+
+    /// The first block's height; 0 in a whole chain. `None` in an empty file.
+    pub fn first(&self) -> Option<Height> {
+        let inner = self.shared.inner.read();
+        inner.tip.map(|_| Height(inner.first))
+    }
+
+    /// How many heights, from 0, are on stable storage.
+    pub fn durable(&self) -> u64 {
+        let inner = self.shared.inner.read();
+        inner.first + inner.positions.len() as u64
+    }
+
+    /// The torn tail that opening cut, if it did.
+    pub fn cut(&self) -> Option<&Cut> {
+        self.cut.as_ref()
+    }
+
+    /// The damage that opening found, by height. With any, nothing can be appended.
+    pub fn damage(&self) -> Vec<Damage> {
+        self.shared.inner.read().damage.values().cloned().collect()
+    }
+
+    /// Why nothing is written any more, if that is so.
+    pub fn stopped(&self) -> Option<Fault> {
+        self.shared.stopped()
+    }
+
+    /// Bytes of all segments, with the place kept ahead.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    pub fn bytes(&self) -> Result<u64, Fault> {
+        let segments = self.shared.inner.read().segments.clone();
+        segments.iter().try_fold(0, |sum, segment| {
+            let length = segment.file.len();
+            length
+                .map(|length| sum + length)
+                .map_err(|error| Fault::io(format!("measure {}", segment.name), error))
+        })
+    }
+
+    /// Appends blocks; they can be read at once, and are on stable storage when `done` is called.
+    ///
+    /// An empty file takes any first height. The number of blocks that wait to be written is bounded by
+    /// consensus, not here.
+    ///
+    /// # Errors
+    /// The file has stopped or is damaged; the blocks don't follow the tip. `done` is dropped then.
+    pub fn append(&self, blocks: Vec<Arc<Block>>, done: Done) -> Result<(), Fault> {
+        // The queue's lock is held over both steps, so that two appends can't change places between them.
+        let commands = self.commands.lock();
+        self.shared.accept(&blocks)?;
+        send(commands.as_ref(), Command::Append { blocks, done })
+    }
+
+    /// Takes away the blocks above `keep` (all for `None`) before `done` is called; nothing may be appended
+    /// until then.
+    ///
+    /// # Errors
+    /// The file has stopped or is damaged.
+    pub fn truncate_after(&self, keep: Option<Height>, done: Done) -> Result<(), Fault> {
+        self.shared.writable()?;
+        send(self.commands.lock().as_ref(), Command::Truncate { keep, done })
+    }
+
+    /// Makes sure that as many bytes of blocks can be appended; `done` gets [`Fault::DiskFull`] if not, and
+    /// nobody is stopped by that.
+    ///
+    /// # Errors
+    /// The file has stopped or is damaged.
+    pub fn reserve(&self, bytes: u64, done: Done) -> Result<(), Fault> {
+        self.shared.writable()?;
+        send(self.commands.lock().as_ref(), Command::Reserve { bytes, done })
+    }
+
+    /// Replaces consensus' vote, in order with the blocks; safe when `done` is called. At most 65,535 bytes.
+    ///
+    /// # Errors
+    /// The file has stopped or is damaged.
+    pub fn save_vote(&self, bytes: Vec<u8>, done: Done) -> Result<(), Fault> {
+        self.shared.writable()?;
+        let commands = self.commands.lock();
+        send(commands.as_ref(), Command::Vote { bytes: bytes.clone(), done })?;
+        *self.vote.write() = Some(bytes);
+        Ok(())
+    }
+
+    /// The vote that was saved last.
+    pub fn vote(&self) -> Option<Vec<u8>> {
+        self.vote.read().clone()
+    }
+
+    /// Makes all that was appended before, and the watermark, safe before `done` is called.
+    ///
+    /// # Errors
+    /// The file has stopped or is damaged.
+    pub fn settle(&self, done: Done) -> Result<(), Fault> {
+        self.shared.writable()?;
+        send(self.commands.lock().as_ref(), Command::Settle { done })
+    }
+
+    /// The block at a height; `None` above the tip and below the first.
+    ///
+    /// # Errors
+    /// [`Fault::Damaged`]; whatever the disk says.
+    pub fn read(&self, height: Height) -> Result<Option<Arc<Block>>, Fault> {
+        let (segment, position) = {
+            let inner = self.shared.inner.read();
+            match inner.find(height.0) {
+                Found::Recent(block) => return Ok(Some(block)),
+                Found::Nothing => return Ok(None),
+                Found::Damaged(damage) => return Err(damage.into()),
+                Found::Written(segment, position) => (segment, position),
+            }
+        };
+        read_at(&segment, position, height).map(|block| Some(Arc::new(block)))
+    }
+
+    /// Ends the writer after all that is queued, and frees the directory. Later writes fail.
+    pub fn close(&self) {
+        drop(self.commands.lock().take());
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the block writer panicked");
+        }
+        drop(self.lock.lock().take());
+    }
+}
+
+impl Drop for BlockFile {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn send(commands: Option<&Sender<Command>>, command: Command) -> Result<(), Fault> {
+    let closed = || Fault::Stopped { reason: "the block file is closed".to_owned() };
+    commands.ok_or_else(closed)?.send(command).map_err(|_| closed())
+}
+
+fn read_at(segment: &Segment, position: Position, height: Height) -> Result<Block, Fault> {
+    let damaged = |detail: String| {
+        let (file, offset) = (segment.name.clone(), position.offset());
+        Fault::Damaged(Damage { height: Some(height), file, offset, detail })
+    };
+    let fault = |error| Fault::io(format!("read {}", segment.name), error);
+    let length = record::padded(u64::from(position.length) + record::RECORD_HEADER as u64);
+    let end = position.offset() + length;
+    let mut window = Window::new(&*segment.file, end);
+    let record = recovery::read_record(&mut window, position.offset(), segment.header.salt)
+        .map_err(fault)?;
+    let (header, body) = record.map_err(damaged)?;
+    if header.height != height {
+        return Err(damaged(format!("block {} is here instead", header.height.0)));
+    }
+    let block = block_bytes::decode(body).map_err(damaged)?;
+    if block.header.height != height {
+        return Err(damaged(format!("its header says height {}", block.header.height.0)));
+    }
+    Ok(block)
+}
+
+enum Found {
+    Recent(Arc<Block>),
+    Written(Segment, Position),
+    Damaged(Damage),
+    Nothing,
+}
+
+impl Inner {
+    fn find(&self, height: u64) -> Found {
+        let Some(tip) = self.tip else { return Found::Nothing };
+        if height > tip.height.0 || height < self.first {
+            return Found::Nothing;
+        }
+        if let Some(damage) = self.damage.get(&height) {
+            return Found::Damaged(damage.clone());
+        }
+        let oldest = tip.height.0 + 1 - self.recent.len() as u64;
+        let recent = height.checked_sub(oldest).and_then(|index| usize::try_from(index).ok());
+        if let Some(block) = recent.and_then(|index| self.recent.get(index)) {
+            return Found::Recent(Arc::clone(block));
+        }
+        let position = usize::try_from(height - self.first)
+            .ok()
+            .and_then(|index| self.positions.get(index).copied());
+        let segment = position.and_then(|it| self.segments.get(it.segment as usize));
+        match (segment, position) {
+            (Some(segment), Some(position)) => Found::Written(segment.clone(), position),
+            _ => Found::Nothing,
+        }
+    }
+}
+
+impl Shared {
+    fn new(recovered: Recovered) -> Self {
+        let count = recovered.positions.len() as u64;
+        let tip = (recovered.first + count).checked_sub(1).filter(|_| count > 0);
+        Self {
+            inner: RwLock::new(Inner {
+                segments: recovered.segments,
+                first: recovered.first,
+                positions: recovered.positions,
+                recent: VecDeque::new(),
+                recent_bytes: 0,
+                tip: tip.map(|height| Tip { height: Height(height), hash: recovered.tip }),
+                damage: recovered.damage,
+                stopped: None,
+            }),
+        }
+    }
+
+    pub(crate) fn stopped(&self) -> Option<Fault> {
+        self.inner.read().stopped.clone()
+    }
+
+    /// Notes the first fault, after which nothing is written.
+    pub(crate) fn stop(&self, fault: &Fault) {
+        let mut inner = self.inner.write();
+        if inner.stopped.is_none() {
+            tracing::error!(%fault, "this node takes no more writes");
+            inner.stopped = Some(match fault {
+                // Kept as it is, so that clients hear of the full disk.
+                Fault::DiskFull { .. } => fault.clone(),
+                _ => Fault::Stopped { reason: fault.to_string() },
+            });
+        }
+    }
+
+    fn writable(&self) -> Result<(), Fault> {
+        self.inner.read().writable()
+    }
+
+    /// Shows blocks to readers before they are written.
+    fn accept(&self, blocks: &[Arc<Block>]) -> Result<(), Fault> {
+        let mut inner = self.inner.write();
+        inner.writable()?;
+        let mut tip = inner.tip;
+        for block in blocks {
+            let header = &block.header;
+            if let Some(tip) = tip
+                && (header.height.0 != tip.height.0 + 1 || header.parent != tip.hash)
+            {
+                return Err(Fault::Internal(format!(
+                    "block {} doesn't follow block {}",
+                    header.height.0, tip.height.0
+                )));
+            }
+            tip = Some(Tip { height: header.height, hash: block_bytes::hash_of(header) });
+        }
+        if inner.tip.is_none()
+            && let Some(block) = blocks.first()
+        {
+            inner.first = block.header.height.0;
+        }
+        inner.recent.extend(blocks.iter().cloned());
+        inner.tip = tip;
+        Ok(())
+    }
+
+    /// Notes where blocks were written, and forgets the oldest ones in memory.
+    fn show(&self, positions: &[Position], most: usize, most_bytes: u64) {
+        let mut inner = self.inner.write();
+        inner.positions.extend_from_slice(positions);
+        inner.recent_bytes += positions.iter().map(|it| u64::from(it.length)).sum::<u64>();
+        let written = inner.first + inner.positions.len() as u64;
+        let next = inner.tip.map_or(0, |tip| tip.height.0 + 1);
+        let mut kept = usize::try_from(next.saturating_sub(written)).unwrap_or(usize::MAX);
+        kept = inner.recent.len().saturating_sub(kept);
+        while kept > 0 && (kept > most || inner.recent_bytes > most_bytes) {
+            let index = inner.positions.len() - kept;
+            let length = inner.positions.get(index).map_or(0, |it| u64::from(it.length));
+            inner.recent_bytes = inner.recent_bytes.saturating_sub(length);
+            inner.recent.pop_front();
+            kept -= 1;
+        }
+    }
+
+    fn has_no_segment(&self) -> bool {
+        self.inner.read().segments.is_empty()
+    }
+
+    fn last_file(&self) -> Result<Segment, Fault> {
+        let last = self.inner.read().segments.last().cloned();
+        last.ok_or_else(|| Fault::Internal("no segment is open".to_owned()))
+    }
+
+    /// Index and salt of the last segment.
+    fn last_segment(&self) -> Result<(u32, u64), Fault> {
+        let inner = self.inner.read();
+        let index = u32::try_from(inner.segments.len()).unwrap_or(u32::MAX).checked_sub(1);
+        let salt = inner.segments.last().map(|segment| segment.header.salt);
+        index.zip(salt).ok_or_else(|| Fault::Internal("no segment is open".to_owned()))
+    }
+
+    fn next_segment_number(&self) -> u32 {
+        self.inner.read().segments.last().map_or(0, |segment| segment.header.number + 1)
+    }
+
+    fn push_segment(&self, segment: Segment) {
+        self.inner.write().segments.push(segment);
+    }
+
+    /// What a truncation to `next` heights removes; `None` when there is nothing to do.
+    fn truncation(&self, next: u64) -> Option<Truncation> {
+        let inner = self.inner.read();
+        let written = inner.first + inner.positions.len() as u64;
+        if inner.tip.is_none() || next >= written {
+            return None;
+        }
+        let position = usize::try_from(next.saturating_sub(inner.first))
+            .ok()
+            .and_then(|index| inner.positions.get(index).copied())?;
+        let index = position.segment as usize;
+        // A segment whose first block goes, goes as a whole.
+        let whole = position.offset() == record::SEGMENT_HEADER;
+        let kept = if whole { index } else { index + 1 };
+        let removed = inner.segments.get(kept..).unwrap_or_default().to_vec();
+        let last = kept.checked_sub(1).and_then(|last| inner.segments.get(last)).cloned();
+        let end = if whole { inner.end_of(kept) } else { position.offset() };
+        Some(Truncation { removed, last, end })
+    }
+
+    fn truncate(&self, next: u64, removed: usize) {
+        let mut inner = self.inner.write();
+        let segments = inner.segments.len() - removed;
+        inner.segments.truncate(segments);
+        let kept = usize::try_from(next.saturating_sub(inner.first)).unwrap_or(0);
+        inner.positions.truncate(kept);
+        let recent = inner.tip.map_or(0, |tip| tip.height.0 + 1) - inner.recent.len() as u64;
+        let left = usize::try_from(next.saturating_sub(recent)).unwrap_or(0);
+        inner.recent.truncate(left);
+        let skip = inner.positions.len().saturating_sub(inner.recent.len());
+        inner.recent_bytes = inner.positions.iter().skip(skip).map(|it| u64::from(it.length)).sum();
+        inner.reset_tip(next);
+    }
+}
+
+impl Inner {
+    /// Finds the tip again after a truncation.
+    fn reset_tip(&mut self, next: u64) {
+        let Some(height) = next.checked_sub(1).filter(|&height| height >= self.first) else {
+            self.tip = None;
+            self.recent.clear();
+            return;
+        };
+        let hash = match self.recent.back() {
+            Some(block) => Some(block_bytes::hash_of(&block.header)),
+            None => self.last_written().and_then(|(segment, position)| {
+                read_at(&segment, position, Height(height))
+                    .ok()
+                    .map(|block| block_bytes::hash_of(&block.header))
+            }),
+        };
+        match hash {
+            Some(hash) => self.tip = Some(Tip { height: Height(height), hash }),
+            None => {
+                let reason = format!("block {height} can't be read after a truncation");
+                self.stopped = Some(Fault::Stopped { reason });
+            }
+        }
+    }
+
+    fn writable(&self) -> Result<(), Fault> {
+        if let Some(fault) = &self.stopped {
+            return Err(fault.clone());
+        }
+        match self.damage.values().next() {
+            Some(damage) => Err(Fault::Damaged(damage.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn last_written(&self) -> Option<(Segment, Position)> {
+        let position = *self.positions.last()?;
+        let segment = self.segments.get(position.segment as usize)?;
+        Some((segment.clone(), position))
+    }
+
+    /// Where the last record ends in the segment before index `kept`.
+    fn end_of(&self, kept: usize) -> u64 {
+        self.positions.iter().rev().find(|it| (it.segment as usize) < kept).map_or(0, |it| {
+            let length = u64::from(it.length) + record::RECORD_HEADER as u64;
+            it.offset() + record::padded(length)
+        })
+    }
+}

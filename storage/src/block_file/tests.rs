@@ -1,0 +1,248 @@
+//! The block file in ordinary use, on a real and on a simulated disk.
+
+use std::sync::mpsc::channel;
+
+use super::*;
+use crate::{RealDisk, simulated::SimulatedDisk};
+
+/// Sizes at which segments roll and memory forgets within a few blocks.
+pub(crate) fn small() -> Options {
+    Options {
+        segment: 4096,
+        preallocate: 1024,
+        slack: 0,
+        recent: 2,
+        idle: Duration::from_secs(3600),
+        ..Options::default()
+    }
+}
+
+/// A block that follows `parent`, with `size` bytes in its stamp.
+pub(crate) fn block(height: u64, parent: Hash, size: usize) -> Arc<Block> {
+    let header = ledger::Header {
+        version: 1,
+        suite: 1,
+        chain: Hash([7; 32]),
+        height: Height(height),
+        parent,
+        transactions_root: Hash::default(),
+        history_root: Hash::default(),
+        governance: Hash::default(),
+        time_us: i64::try_from(height).unwrap(),
+        proposer: Hash::default(),
+        transaction_count: 0,
+        state_digest: None,
+    };
+    let stamp = (0..size).map(|index| u8::try_from((index * 7 + size) % 256).unwrap()).collect();
+    Arc::new(Block { header, stamp, membership: Vec::new(), transactions: Vec::new() })
+}
+
+/// As many blocks as there are sizes, behind the file's tip.
+pub(crate) fn blocks(file: &BlockFile, sizes: &[usize]) -> Vec<Arc<Block>> {
+    let tip = file.tip();
+    let mut parent = tip.map_or_else(Hash::default, |tip| tip.hash);
+    let mut height = tip.map_or(0, |tip| tip.height.0 + 1);
+    let mut out = Vec::new();
+    for &size in sizes {
+        let block = block(height, parent, size);
+        (parent, height) = (block_bytes::hash_of(&block.header), height + 1);
+        out.push(block);
+    }
+    out
+}
+
+/// Runs a call that answers by callback, and waits for the answer.
+pub(crate) fn wait(call: impl FnOnce(Done) -> Result<(), Fault>) -> Result<(), Fault> {
+    let (sender, receiver) = channel();
+    call(Box::new(move |result| drop(sender.send(result))))?;
+    receiver.recv().map_err(|_| Fault::Internal("no answer".to_owned()))?
+}
+
+pub(crate) fn append(file: &BlockFile, sizes: &[usize]) -> Result<Vec<Arc<Block>>, Fault> {
+    let blocks = blocks(file, sizes);
+    wait(|done| file.append(blocks.clone(), done))?;
+    Ok(blocks)
+}
+
+fn open(disk: &SimulatedDisk) -> BlockFile {
+    BlockFile::open(Arc::new(disk.clone()), small()).unwrap()
+}
+
+fn assert_holds(file: &BlockFile, blocks: &[Arc<Block>]) {
+    for block in blocks {
+        assert_eq!(file.read(block.header.height).unwrap().as_ref(), Some(block));
+    }
+    assert_eq!(file.tip().map(|tip| tip.height.0 + 1), Some(blocks.len() as u64));
+    assert_eq!(file.read(Height(blocks.len() as u64)).unwrap(), None);
+}
+
+#[test]
+fn blocks_come_back_over_many_segments_and_a_reopening() {
+    let disk = SimulatedDisk::new();
+    let file = open(&disk);
+    let mut all = Vec::new();
+    for round in 0..40 {
+        all.extend(append(&file, &[round * 13 % 700, 0, 90]).unwrap());
+    }
+    assert_holds(&file, &all);
+    assert!(disk.list().unwrap().len() > 5, "several segments");
+    drop(file);
+    let file = open(&disk);
+    assert!(file.damage().is_empty());
+    assert_eq!(file.cut(), None);
+    assert_eq!(file.durable(), 120);
+    assert_holds(&file, &all);
+    all.extend(append(&file, &[5]).unwrap());
+    assert_holds(&file, &all);
+}
+
+#[test]
+fn a_real_directory_works_and_is_locked() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(directory.path().join("data")).unwrap());
+    let file = BlockFile::open(Arc::clone(&disk), Options::default()).unwrap();
+    let blocks = append(&file, &[10, 2000, 0]).unwrap();
+    assert!(matches!(BlockFile::open(Arc::clone(&disk), Options::default()), Err(Fault::Locked)));
+    wait(|done| file.save_vote(b"vote".to_vec(), done)).unwrap();
+    drop(file);
+    let file = BlockFile::open(disk, Options::default()).unwrap();
+    assert_holds(&file, &blocks);
+    assert_eq!(file.vote(), Some(b"vote".to_vec()));
+}
+
+#[test]
+fn a_block_larger_than_a_segment_gets_its_own() {
+    let disk = SimulatedDisk::new();
+    let file = open(&disk);
+    let all = append(&file, &[10, 20_000, 10]).unwrap();
+    drop(file);
+    assert_holds(&open(&disk), &all);
+}
+
+#[test]
+fn blocks_that_do_not_follow_are_refused() {
+    let disk = SimulatedDisk::new();
+    let file = open(&disk);
+    append(&file, &[1, 2]).unwrap();
+    let stranger = block(2, Hash([1; 32]), 3);
+    assert!(matches!(wait(|done| file.append(vec![stranger], done)), Err(Fault::Internal(_))));
+    let gap = block(5, file.tip().unwrap().hash, 3);
+    assert!(matches!(wait(|done| file.append(vec![gap], done)), Err(Fault::Internal(_))));
+    append(&file, &[3]).unwrap();
+}
+
+#[test]
+fn truncation_takes_blocks_away_at_any_place() {
+    for keep in [None, Some(0), Some(3), Some(17), Some(18), Some(29), Some(40)] {
+        let disk = SimulatedDisk::new();
+        let file = open(&disk);
+        let mut all = Vec::new();
+        for _ in 0..30 {
+            all.extend(append(&file, &[300]).unwrap());
+        }
+        wait(|done| file.truncate_after(keep.map(Height), done)).unwrap();
+        all.truncate(keep.map_or(0, |keep| usize::try_from(keep + 1).unwrap()));
+        if keep.is_none() {
+            assert_eq!(file.tip(), None);
+        } else {
+            assert_holds(&file, &all);
+        }
+        all.extend(append(&file, &[200, 100]).unwrap());
+        assert_holds(&file, &all);
+        drop(file);
+        let file = open(&disk);
+        assert!(file.damage().is_empty(), "{:?}", file.damage());
+        assert_holds(&file, &all);
+    }
+}
+
+#[test]
+fn appends_that_queue_up_share_a_sync() {
+    let disk = SimulatedDisk::new();
+    let file = open(&disk);
+    append(&file, &[1]).unwrap();
+    let before = disk.syncs();
+    let (sender, receiver) = channel();
+    for block in blocks(&file, &[8; 50]) {
+        let sender = sender.clone();
+        let done: Done = Box::new(move |result| drop(sender.send(result)));
+        file.append(vec![block], done).unwrap();
+    }
+    for _ in 0..50 {
+        receiver.recv().unwrap().unwrap();
+    }
+    assert!(disk.syncs() - before < 50, "{} syncs", disk.syncs() - before);
+}
+
+#[test]
+fn a_full_disk_is_told_before_anything_is_promised() {
+    let disk = SimulatedDisk::new();
+    let file = open(&disk);
+    let mut all = append(&file, &[100, 100]).unwrap();
+    disk.set_capacity(Some(disk.used() + 4000));
+    assert!(matches!(wait(|done| file.reserve(50_000, done)), Err(Fault::DiskFull { .. })));
+    assert!(file.stopped().is_none());
+    // What fits still goes in, and so does the rest once there is room.
+    wait(|done| file.reserve(200, done)).unwrap();
+    all.extend(append(&file, &[100]).unwrap());
+    disk.set_capacity(None);
+    wait(|done| file.reserve(50_000, done)).unwrap();
+    all.extend(append(&file, &[40_000]).unwrap());
+    assert_holds(&file, &all);
+    drop(file);
+    assert_holds(&open(&disk), &all);
+}
+
+#[test]
+fn a_full_disk_in_a_write_stops_writes_and_not_reads() {
+    let disk = SimulatedDisk::new();
+    let file = open(&disk);
+    let all = append(&file, &[100, 100]).unwrap();
+    disk.set_capacity(Some(disk.used()));
+    assert!(matches!(append(&file, &[50_000]), Err(Fault::DiskFull { .. })));
+    assert!(matches!(append(&file, &[1]), Err(Fault::DiskFull { .. })));
+    assert_eq!(file.read(Height(1)).unwrap().as_ref(), all.last());
+    drop(file);
+    disk.set_capacity(None);
+    assert_holds(&open(&disk), &all);
+}
+
+#[test]
+fn a_failed_sync_stops_the_file_and_is_never_retried() {
+    let disk = SimulatedDisk::new();
+    let file = open(&disk);
+    let all = append(&file, &[100, 100]).unwrap();
+    disk.fail_sync(0);
+    assert!(matches!(append(&file, &[10]), Err(Fault::Io { .. })));
+    let syncs = disk.syncs();
+    assert!(matches!(append(&file, &[10]), Err(Fault::Stopped { .. })));
+    assert!(matches!(wait(|done| file.save_vote(vec![1], done)), Err(Fault::Stopped { .. })));
+    drop(file);
+    assert_eq!(disk.syncs(), syncs, "nothing was synced again");
+    // The bytes are still in the system's memory, and called clean. Whoever opens the file next sees the
+    // block, and must not lose it in a power cut once it was shown.
+    let file = open(&disk.duplicate());
+    let kept = file.tip().unwrap().height.0;
+    assert!(kept >= 1);
+    drop(file);
+    let reopened = disk.duplicate();
+    drop(open(&reopened));
+    let after = open(&reopened.after_crash(crate::simulated::Crash::LoseAll));
+    assert_eq!(after.tip().unwrap().height.0, kept);
+    assert_eq!(after.read(Height(1)).unwrap().as_ref(), all.last());
+}
+
+#[test]
+fn a_damaged_vote_is_never_guessed() {
+    let disk = SimulatedDisk::new();
+    let file = open(&disk);
+    wait(|done| file.save_vote(b"term 3".to_vec(), done)).unwrap();
+    drop(file);
+    let length = disk.bytes("vote").unwrap().len();
+    for at in 0..length as u64 {
+        let copy = disk.duplicate();
+        copy.flip("vote", at, 1);
+        let opened = BlockFile::open(Arc::new(copy), small());
+        assert!(matches!(opened, Err(Fault::Damaged(_))), "byte {at}");
+    }
+}

@@ -1,0 +1,322 @@
+//! The one thread that writes blocks: it takes what is queued, writes it as one group, syncs once, and only
+//! then tells who waits. The vote goes through the same queue, so that no write overtakes another.
+//!
+//! A failed write or sync is never retried: the writer stops for good and says why to everyone.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, TryRecvError},
+    },
+};
+
+use ledger::{Block, Height};
+
+use super::{
+    Done, Options, Shared,
+    record::{self, SEGMENT_HEADER, SegmentHeader},
+    watermark::Watermark,
+};
+use crate::{
+    Disk, Fault, block_bytes,
+    recovery::{Position, Segment},
+    vote,
+};
+
+/// What the writer is asked.
+pub(super) enum Command {
+    /// Write these blocks behind the last one.
+    Append { blocks: Vec<Arc<Block>>, done: Done },
+    /// Take the blocks above `keep` away; all of them for `None`.
+    Truncate { keep: Option<Height>, done: Done },
+    /// Replace the vote.
+    Vote { bytes: Vec<u8>, done: Done },
+    /// Have place on disk for as many bytes of blocks.
+    Reserve { bytes: u64, done: Done },
+    /// Make the watermark safe too.
+    Settle { done: Done },
+}
+
+/// The group that is being gathered.
+#[derive(Default)]
+struct Group {
+    bytes: Vec<u8>,
+    positions: Vec<Position>,
+    /// Callbacks of the commands whose last block is in this group.
+    done: Vec<Done>,
+}
+
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    disk: Arc<dyn Disk>,
+    options: Options,
+    watermark: Watermark,
+    /// The next height to be written.
+    next: u64,
+    /// Where the next record goes in the last segment, and how far that has its place on disk.
+    end: u64,
+    allocated: u64,
+    group: Group,
+}
+
+impl Writer {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        disk: Arc<dyn Disk>,
+        options: Options,
+        watermark: Watermark,
+        next: u64,
+        end: u64,
+    ) -> Self {
+        let (group, allocated) = (Group::default(), 0);
+        Self { shared, disk, options, watermark, next, end, allocated, group }
+    }
+
+    /// Runs until every sender is gone.
+    pub(super) fn run(mut self, commands: &Receiver<Command>) {
+        loop {
+            let first = if self.watermark.is_unsynced() {
+                match commands.recv_timeout(self.options.idle) {
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.settle();
+                        continue;
+                    }
+                    Ok(command) => command,
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+            } else {
+                match commands.recv() {
+                    Ok(command) => command,
+                    Err(_) => break,
+                }
+            };
+            let mut batch = VecDeque::from([first]);
+            while batch.len() < self.options.group {
+                match commands.try_recv() {
+                    Ok(command) => batch.push_back(command),
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+                }
+            }
+            for command in batch {
+                self.take(command);
+            }
+            self.flush();
+        }
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        if self.shared.stopped().is_none()
+            && let Err(fault) = self.watermark.sync()
+        {
+            self.shared.stop(&fault);
+        }
+    }
+
+    fn take(&mut self, command: Command) {
+        if let Some(fault) = self.shared.stopped() {
+            return answer(command, &fault);
+        }
+        match command {
+            Command::Append { blocks, done } => self.append(&blocks, done),
+            Command::Truncate { keep, done } => {
+                self.flush();
+                let result = self.truncate(keep);
+                self.finish(result, done);
+            }
+            Command::Vote { bytes, done } => {
+                self.flush();
+                let result = vote::save(&*self.disk, &bytes);
+                self.finish(result, done);
+            }
+            Command::Reserve { bytes, done } => {
+                self.flush();
+                // Nothing was written: a full disk here stops nobody for good.
+                done(self.reserve(bytes));
+            }
+            Command::Settle { done } => {
+                self.flush();
+                let result = self.watermark.sync();
+                self.finish(result, done);
+            }
+        }
+    }
+
+    fn finish(&self, result: Result<(), Fault>, done: Done) {
+        let result = match (result, self.shared.stopped()) {
+            (Err(fault), _) => {
+                self.shared.stop(&fault);
+                Err(fault)
+            }
+            (Ok(()), Some(fault)) => Err(fault),
+            (Ok(()), None) => Ok(()),
+        };
+        done(result);
+    }
+
+    fn append(&mut self, blocks: &[Arc<Block>], done: Done) {
+        for block in blocks {
+            if let Err(fault) = self.add(block) {
+                self.group.done.push(done);
+                return self.fail(&fault);
+            }
+        }
+        self.group.done.push(done);
+        if self.group.bytes.len() as u64 >= self.options.group_bytes {
+            self.flush();
+        }
+    }
+
+    /// Puts a block into the group; begins a new segment when this one is full.
+    fn add(&mut self, block: &Block) -> Result<(), Fault> {
+        let height = block.header.height;
+        let body = block_bytes::encode(block);
+        let length = record::padded(body.len() as u64 + record::RECORD_HEADER as u64);
+        let begun = self.end + self.group.bytes.len() as u64;
+        if self.shared.has_no_segment()
+            || (begun + length > self.options.segment && begun > SEGMENT_HEADER)
+        {
+            self.write_group()?;
+            self.roll(height)?;
+        }
+        let (segment, salt) = self.shared.last_segment()?;
+        let at = self.end + self.group.bytes.len() as u64;
+        let durable = self.next;
+        let too_long = || Fault::Internal(format!("block {} has {} bytes", height.0, body.len()));
+        let length = record::append_record(&mut self.group.bytes, salt, height, durable, &body)
+            .ok_or_else(too_long)?;
+        let eighth = u32::try_from(at / 8).map_err(|_| too_long())?;
+        self.group.positions.push(Position { segment, eighth, length });
+        Ok(())
+    }
+
+    fn flush(&mut self) {
+        if let Err(fault) = self.write_group() {
+            self.fail(&fault);
+        }
+        for done in std::mem::take(&mut self.group.done) {
+            done(self.shared.stopped().map_or(Ok(()), Err));
+        }
+    }
+
+    fn fail(&mut self, fault: &Fault) {
+        self.shared.stop(fault);
+        let group = std::mem::take(&mut self.group);
+        for done in group.done {
+            done(Err(fault.clone()));
+        }
+    }
+
+    /// Writes and syncs the group, then shows it. Its callbacks are left to the caller.
+    fn write_group(&mut self) -> Result<(), Fault> {
+        if self.group.positions.is_empty() {
+            return Ok(());
+        }
+        let segment = self.shared.last_file()?;
+        let bytes = std::mem::take(&mut self.group.bytes);
+        let end = self.end + bytes.len() as u64;
+        self.allocate(&segment, end)?;
+        let fault = |what: &str| {
+            let operation = format!("{what} {}", segment.name);
+            move |error| Fault::io(operation, error)
+        };
+        segment.file.write_at(&bytes, self.end).map_err(fault("write"))?;
+        segment.file.sync_data().map_err(fault("sync"))?;
+        let positions = std::mem::take(&mut self.group.positions);
+        self.next += positions.len() as u64;
+        self.end = end;
+        self.watermark.write(self.next)?;
+        self.shared.show(&positions, self.options.recent, self.options.recent_bytes);
+        // Kept for the next group, unless it was a giant.
+        self.group.bytes = bytes;
+        self.group.bytes.clear();
+        self.group.bytes.shrink_to(1 << 20);
+        Ok(())
+    }
+
+    fn allocate(&mut self, segment: &Segment, end: u64) -> Result<(), Fault> {
+        if end > self.allocated {
+            let step = self.options.preallocate.max(8);
+            let wanted = end.next_multiple_of(step);
+            let fault = |error| Fault::io(format!("lengthen {}", segment.name), error);
+            self.allocated = match segment.file.preallocate(wanted).map_err(fault) {
+                Ok(()) => wanted,
+                // A nearly full disk may still have what is needed now.
+                Err(Fault::DiskFull { .. }) => {
+                    segment.file.preallocate(end).map_err(fault)?;
+                    end
+                }
+                Err(fault) => return Err(fault),
+            };
+        }
+        Ok(())
+    }
+
+    fn reserve(&mut self, bytes: u64) -> Result<(), Fault> {
+        let needed = self.end + bytes + self.options.slack;
+        if self.shared.has_no_segment()
+            || (needed > self.options.segment && self.end > SEGMENT_HEADER)
+        {
+            self.roll(Height(self.next))?;
+        }
+        let segment = self.shared.last_file()?;
+        self.allocate(&segment, self.end + bytes + self.options.slack)
+    }
+
+    /// Begins a new segment; its header is safe before any record is written.
+    fn roll(&mut self, first: Height) -> Result<(), Fault> {
+        let number = self.shared.next_segment_number();
+        let name = record::segment_name(number);
+        let fault = |error| Fault::io(format!("create {name}"), error);
+        let salt = self.disk.random().map_err(fault)?;
+        let file = self.disk.open(&name, true).map_err(fault)?;
+        // What a failed attempt may have left.
+        file.set_len(0).map_err(fault)?;
+        let header = SegmentHeader { number, first, salt };
+        let allocated = SEGMENT_HEADER.next_multiple_of(self.options.preallocate.max(8));
+        file.preallocate(allocated).map_err(fault)?;
+        file.write_at(&header.encode(), 0).map_err(fault)?;
+        file.sync_data().map_err(fault)?;
+        self.disk.sync_dir().map_err(fault)?;
+        self.shared.push_segment(Segment { header, file, name: name.clone() });
+        (self.next, self.end, self.allocated) = (first.0, SEGMENT_HEADER, allocated);
+        Ok(())
+    }
+
+    /// Takes the blocks above `keep` away. What is left is safe before anything new is written, so that no
+    /// old record can turn up behind a new one.
+    fn truncate(&mut self, keep: Option<Height>) -> Result<(), Fault> {
+        let next = keep.map_or(0, |keep| keep.0 + 1);
+        let Some(kept) = self.shared.truncation(next) else { return Ok(()) };
+        if self.watermark.count() > next {
+            self.watermark.write(next)?;
+            self.watermark.sync()?;
+        }
+        for segment in kept.removed.iter().rev() {
+            let fault = |error| Fault::io(format!("remove {}", segment.name), error);
+            self.disk.remove(&segment.name).map_err(fault)?;
+        }
+        if !kept.removed.is_empty() {
+            self.disk.sync_dir().map_err(|error| Fault::io("sync the data directory", error))?;
+        }
+        if let Some(segment) = &kept.last {
+            let fault = |error| Fault::io(format!("cut {}", segment.name), error);
+            segment.file.set_len(kept.end).map_err(fault)?;
+            segment.file.sync_data().map_err(fault)?;
+        }
+        (self.next, self.end, self.allocated) = (next, kept.end, 0);
+        self.shared.truncate(next, kept.removed.len());
+        Ok(())
+    }
+}
+
+fn answer(command: Command, fault: &Fault) {
+    match command {
+        Command::Append { done, .. }
+        | Command::Truncate { done, .. }
+        | Command::Vote { done, .. }
+        | Command::Reserve { done, .. }
+        | Command::Settle { done } => done(Err(fault.clone())),
+    }
+}
