@@ -1,1 +1,7 @@
-//! tests
+//! The product, tested from outside: the real binary, real clients, a real PostgreSQL beside it.
+#![expect(clippy::unwrap_used, reason = "a test dies loudly")]
+
+mod client;
+mod postgres;
+mod server;
+mod slt;

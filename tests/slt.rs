@@ -1,0 +1,335 @@
+//! The SQL scripts of tests/sql, run against Stele and against a real PostgreSQL: one expectation for both.
+//!
+//! What a script expects is recorded from PostgreSQL, never from Stele:
+//! `STELE_SLT_RECORD=1 cargo test -p server --test it slt::postgresql` writes each script of tests/sql anew.
+//! Scripts in tests/sql/ledger say what PostgreSQL doesn't have; they are written by hand and run on Stele alone.
+//! `STELE_SLT=joins` runs only scripts with that in their name.
+//!
+//! A column's letter in `query` is its type as RowDescription tells it, see [`Shape`].
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sqllogictest::{
+    ColumnType, DB, DBOutput, ExpectedError, QueryExpect, Record, RecordOutput, Runner,
+    StatementExpect, parse_file,
+};
+
+use crate::client::{Address, Answer, Client, Failure, Way};
+use crate::postgres::Postgres;
+use crate::server::Server;
+
+/// Between the values of a row.
+const BETWEEN: &str = "|";
+
+/// The type of a column, one letter for each type that scripts meet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Shape(char);
+
+const SHAPES: &[(u32, char)] = &[
+    (16, 'B'),   // bool
+    (17, 'X'),   // bytea
+    (18, 'H'),   // "char"
+    (19, 'G'),   // name
+    (20, 'L'),   // int8
+    (21, 'S'),   // int2
+    (23, 'I'),   // int4
+    (25, 'T'),   // text
+    (26, 'O'),   // oid
+    (114, 'J'),  // json
+    (700, 'F'),  // float4
+    (701, 'R'),  // float8
+    (1042, 'C'), // char(n)
+    (1043, 'V'), // varchar(n)
+    (1082, 'D'), // date
+    (1083, 'M'), // time
+    (1114, 'P'), // timestamp
+    (1184, 'Z'), // timestamptz
+    (1186, 'Y'), // interval
+    (1700, 'N'), // numeric
+    (2278, 'W'), // void
+    (2950, 'U'), // uuid
+    (3802, 'K'), // jsonb
+];
+
+/// Arrays of the types above, whatever their element.
+const ARRAYS: &[u32] = &[
+    1000, 1001, 1002, 1003, 1005, 1007, 1009, 1014, 1015, 1016, 1021, 1022, 1028, 1115, 1182, 1183,
+    1185, 1187, 1231, 199, 2951, 3807,
+];
+
+impl Shape {
+    fn of(type_oid: u32) -> Self {
+        let known = SHAPES.iter().find(|(oid, _)| *oid == type_oid);
+        Self(known.map_or(if ARRAYS.contains(&type_oid) { 'A' } else { '?' }, |(_, letter)| *letter))
+    }
+}
+
+impl ColumnType for Shape {
+    fn from_char(letter: char) -> Option<Self> {
+        Some(Self(letter))
+    }
+
+    fn to_char(&self) -> char {
+        self.0
+    }
+}
+
+/// A connection as sqllogictest wants it.
+struct Connection {
+    address: Address,
+    way: Way,
+    client: Option<Client>,
+}
+
+impl DB for Connection {
+    type Error = Failure;
+    type ColumnType = Shape;
+
+    fn run(&mut self, sql: &str) -> Result<DBOutput<Shape>, Failure> {
+        let client = match &mut self.client {
+            Some(client) => client,
+            None => {
+                let mut client = Client::connect(&self.address)?;
+                client.take_way(self.way);
+                self.client.insert(client)
+            }
+        };
+        let answer = client.run(sql);
+        if matches!(&answer, Err(failure) if failure.sqlstate == "lost") {
+            self.client = None;
+        }
+        Ok(output(answer?))
+    }
+
+    fn shutdown(&mut self) {
+        self.client = None;
+    }
+
+    fn error_sql_state(failure: &Failure) -> Option<String> {
+        Some(failure.sqlstate.clone())
+    }
+}
+
+fn output(answer: Answer) -> DBOutput<Shape> {
+    let Some(columns) = answer.columns else {
+        let count = answer.tag.rsplit(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0);
+        return DBOutput::StatementComplete(count);
+    };
+    let shown = |value: Option<String>| match value {
+        None => "NULL".to_owned(),
+        Some(text) if text.is_empty() => "(empty)".to_owned(),
+        Some(text) => text.replace('\n', "\\n"),
+    };
+    DBOutput::Rows {
+        types: columns.iter().map(|c| Shape::of(c.type_oid)).collect(),
+        rows: answer.rows.into_iter().map(|row| row.into_iter().map(shown).collect()).collect(),
+    }
+}
+
+fn is_equal(_: fn(&String) -> String, actual: &[Vec<String>], expected: &[String]) -> bool {
+    actual.len() == expected.len()
+        && actual.iter().zip(expected).all(|(row, line)| row.join(BETWEEN).trim_end() == line.trim_end())
+}
+
+/// How a script went.
+#[derive(Default)]
+struct Score {
+    records: usize,
+    skipped: usize,
+    complaints: Vec<String>,
+}
+
+/// Runs one script, whole, whatever fails on the way.
+fn run_script(path: &Path, engine: &str, address: &Address, way: Way) -> Score {
+    let mut score = Score::default();
+    let records = match parse_file::<Shape>(path) {
+        Ok(records) => records,
+        Err(e) => {
+            score.complaints.push(format!("{e}"));
+            return score;
+        }
+    };
+    let mut runner = Runner::new(|| async {
+        Ok(Connection { address: address.clone(), way, client: None })
+    });
+    runner.add_label(engine);
+    runner.with_column_validator(|actual, expected| actual == expected);
+    runner.with_validator(is_equal);
+    for record in records {
+        let counts = matches!(record, Record::Statement { .. } | Record::Query { .. });
+        match runner.run(record) {
+            Ok(RecordOutput::Nothing) => score.skipped += usize::from(counts),
+            Ok(_) => {}
+            Err(e) => score.complaints.push(format!("{e}")),
+        }
+        score.records += usize::from(counts);
+    }
+    runner.shutdown();
+    score
+}
+
+/// Runs the scripts, two at a time, each against a database of its own, and reports all that failed at once.
+fn run_all(engine: &str, scripts: &[PathBuf], run: impl Fn(&Path) -> Score + Sync) {
+    let next = AtomicUsize::new(0);
+    let scores = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(path) = scripts.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let score = run(path);
+                    let failed = score.complaints.len();
+                    println!(
+                        "{engine}: {}: {} statements, {} skipped, {failed} failed",
+                        path.file_name().unwrap().display(),
+                        score.records,
+                        score.skipped,
+                    );
+                    scores.lock().unwrap().push(score);
+                }
+            });
+        }
+    });
+    let scores = scores.into_inner().unwrap();
+    let records: usize = scores.iter().map(|s| s.records).sum();
+    let complaints: Vec<_> = scores.iter().flat_map(|s| &s.complaints).collect();
+    println!("{engine}: {records} statements in {} scripts", scores.len());
+    let mut report = String::new();
+    for complaint in &complaints {
+        writeln!(report, "{complaint}").unwrap();
+    }
+    if let Some(path) = std::env::var_os("STELE_SLT_REPORT") {
+        std::fs::write(path, &report).unwrap();
+    }
+    assert!(complaints.is_empty(), "{} of {records} statements failed:\n{report}", complaints.len());
+}
+
+fn scripts(folder: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests").join(folder);
+    let wanted = std::env::var("STELE_SLT").unwrap_or_default();
+    let mut paths: Vec<_> = std::fs::read_dir(&root)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "slt"))
+        .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().contains(&wanted)))
+        .collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn postgresql_answers_as_recorded() {
+    let recording = std::env::var_os("STELE_SLT_RECORD").is_some();
+    let clusters = [Mutex::new(Postgres::start()), Mutex::new(Postgres::start())];
+    run_all("postgresql", &scripts("sql"), |path| {
+        let cluster =
+            clusters.iter().find_map(|c| c.try_lock().ok()).expect("as many clusters as scripts run");
+        cluster.fresh_database();
+        if recording {
+            record(path, &cluster.address());
+            cluster.fresh_database();
+        }
+        run_script(path, "postgresql", &cluster.address(), Way::Simple)
+    });
+}
+
+#[test]
+fn stele_answers_as_postgresql() {
+    run_all("stele", &scripts("sql"), |path| on_stele(path, Way::Simple));
+}
+
+#[test]
+fn stele_answers_alike_in_the_extended_protocol() {
+    run_all("stele, extended", &scripts("sql"), |path| on_stele(path, Way::Extended));
+}
+
+#[test]
+fn ledger_scripts() {
+    run_all("stele", &scripts("sql/ledger"), |path| on_stele(path, Way::Simple));
+}
+
+fn on_stele(path: &Path, way: Way) -> Score {
+    let mut server = Server::start();
+    let mut score = run_script(path, "stele", &server.address(), way);
+    if !server.is_alive() {
+        score.complaints.push(format!("{}: the server died:\n{}", path.display(), server.log_text()));
+    }
+    score
+}
+
+/// Writes the script anew with what PostgreSQL answers. Sort modes, comments and conditions stay.
+fn record(path: &Path, address: &Address) {
+    let mut runner = Runner::new(|| async {
+        Ok(Connection { address: address.clone(), way: Way::Simple, client: None })
+    });
+    runner.add_label("postgresql");
+    let mut text = String::new();
+    for record in parse_file::<Shape>(path).unwrap() {
+        let output = futures::executor::block_on(runner.apply_record(record.clone()));
+        let record = recorded(record, &output);
+        writeln!(text, "{record}").unwrap();
+    }
+    runner.shutdown();
+    while text.contains("\n\n\n") {
+        text = text.replace("\n\n\n", "\n\n");
+    }
+    std::fs::write(path, format!("{}\n", text.trim_end())).unwrap();
+}
+
+fn recorded(record: Record<Shape>, output: &RecordOutput<Shape>) -> Record<Shape> {
+    let (loc, conditions, connection, sql, sort_mode) = match record {
+        Record::Statement { loc, conditions, connection, sql, .. } => {
+            (loc, conditions, connection, sql, None)
+        }
+        Record::Query { loc, conditions, connection, sql, expected, .. } => {
+            let sort_mode = match expected {
+                QueryExpect::Results { sort_mode, .. } => sort_mode,
+                QueryExpect::Error(_) => None,
+            };
+            (loc, conditions, connection, sql, sort_mode)
+        }
+        other => return other,
+    };
+    let statement = |expected| Record::Statement {
+        loc: loc.clone(),
+        conditions: conditions.clone(),
+        connection: connection.clone(),
+        sql: sql.clone(),
+        expected,
+        retry: None,
+    };
+    match output {
+        RecordOutput::Query { types, rows, error: None } => Record::Query {
+            loc: loc.clone(),
+            conditions: conditions.clone(),
+            connection: connection.clone(),
+            sql: sql.clone(),
+            expected: QueryExpect::Results {
+                types: types.clone(),
+                sort_mode,
+                result_mode: None,
+                label: None,
+                results: rows.iter().map(|row| row.join(BETWEEN).trim_end().to_owned()).collect(),
+            },
+            retry: None,
+        },
+        RecordOutput::Statement { error: None, count } if is_counted(&sql) => {
+            statement(StatementExpect::Count(*count))
+        }
+        RecordOutput::Statement { error: None, .. } => statement(StatementExpect::Ok),
+        RecordOutput::Statement { error: Some(e), .. }
+        | RecordOutput::Query { error: Some(e), .. } => {
+            let failure = e.downcast_ref::<Failure>().expect("an error of our own client");
+            let state = ExpectedError::SqlState(failure.sqlstate.clone());
+            statement(StatementExpect::Error(state))
+        }
+        other => panic!("{sql} gave {other:?}"),
+    }
+}
+
+fn is_counted(sql: &str) -> bool {
+    let word = sql.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+    matches!(word.as_str(), "insert" | "update" | "delete" | "merge" | "with")
+}
