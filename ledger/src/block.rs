@@ -1,8 +1,14 @@
 //! Blocks: a header that links to its parent, and a body of transactions.
 
+mod chain;
+#[cfg(test)]
+mod tests;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{Hash, Transaction};
+
+pub use chain::{LinkError, Proposal, Tip};
 
 /// A block's place in the chain and in the consensus log. Genesis is 0.
 #[derive(
@@ -37,7 +43,10 @@ pub struct Header {
     pub transactions_root: Hash,
     /// Merkle root (RFC 6962 shape) over the hashes of all earlier headers.
     pub history_root: Hash,
-    /// Hash of the member set and the policies in force.
+    /// Hash of consensus' own entry in the body, if there is one.
+    pub membership: Option<Hash>,
+    /// Hash of the member set and the policies in force: [`crate::Catalog::governance`] before the block
+    /// (after it in the genesis block).
     pub governance: Hash,
     /// `max(parent + 1, proposer's clock)`, µs since 1970 UTC.
     pub time_us: i64,

@@ -1,11 +1,16 @@
 //! The catalog: every object by its OID, at one height. Data in the chain; a copy shares structure.
 
-use std::sync::Arc;
+mod check;
+mod map;
+mod object;
+#[cfg(test)]
+mod tests;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use imbl::OrdMap;
 
-use crate::{ColumnNumber, Table, Type};
+use crate::{ColumnNumber, Table, Type, signature::PublicKey};
+
+pub use map::Catalog;
 
 /// An object's number, unique in the chain, never used twice. Users' objects start at 16384.
 #[derive(
@@ -16,14 +21,14 @@ pub struct Oid(pub u32);
 impl Oid {
     /// The first OID that a user's object can have.
     pub const FIRST_USER: Self = Self(16384);
-}
-
-/// All objects at one height.
-#[derive(Clone, Debug, Default)]
-pub struct Catalog {
-    objects: OrdMap<Oid, Arc<Object>>,
-    names: OrdMap<(Kind, Oid, String), Oid>,
-    next_oid: u32,
+    /// The database.
+    pub const DATABASE: Self = Self(5);
+    /// The role that a chain begins with.
+    pub const FIRST_ROLE: Self = Self(10);
+    /// Schema `public`.
+    pub const PUBLIC_SCHEMA: Self = Self(2200);
+    /// Schema `ledger`.
+    pub const LEDGER_SCHEMA: Self = Self(13000);
 }
 
 /// What the catalog holds. A definition in a transaction puts a whole object, or drops one.
@@ -43,8 +48,10 @@ pub enum Object {
     Sequence(Sequence),
     /// `CREATE ROLE`
     Role(Role),
-    /// Privileges on the object of this OID: key of the map is `Oid` of a separate grant object.
+    /// Privileges that were granted on an object; the grants have an OID of their own.
     Grants(Grants),
+    /// A member of the chain: who may propose, sign and vote.
+    Member(Member),
 }
 
 /// Name spaces: a relation is a table, index, view or sequence.
@@ -60,6 +67,8 @@ pub enum Kind {
     Role,
     /// Grants: named by the OID they are about.
     Grants,
+    /// Members.
+    Member,
 }
 
 /// The database: its name and owner.
@@ -189,6 +198,15 @@ pub struct Role {
     pub member_of: Vec<Oid>,
 }
 
+/// A member of the chain: an organisation's node or nodes with one key.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Member {
+    /// Its name, unique among the members.
+    pub name: String,
+    /// Its Ed25519 key; the key's hash is the member's id in headers and transactions.
+    pub public_key: PublicKey,
+}
+
 /// Privileges that were granted on one object.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Grants {
@@ -236,4 +254,26 @@ pub enum Privilege {
     Connect = 512,
     /// `T`
     Temporary = 1024,
+}
+
+impl Privilege {
+    /// All of them, in order of their bits.
+    pub const ALL: [Self; 11] = [
+        Self::Select,
+        Self::Insert,
+        Self::Update,
+        Self::Delete,
+        Self::Truncate,
+        Self::References,
+        Self::Trigger,
+        Self::Usage,
+        Self::Create,
+        Self::Connect,
+        Self::Temporary,
+    ];
+
+    /// Its bit in [`Grant::privileges`].
+    pub fn bit(self) -> u16 {
+        self as u16
+    }
 }

@@ -3,24 +3,40 @@
 //! This crate does no I/O, reads no clock, spawns nothing and knows neither SQL nor Arrow. It is the only
 //! crate that makes hashed bytes; what it computes is the same on every node.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
 pub mod block;
 pub mod catalog;
+pub mod codec;
 pub mod decimal;
+pub mod genesis;
 pub mod hash;
+pub mod key;
+pub mod merkle;
 pub mod refusal;
+pub mod row;
 pub mod rule;
+pub mod signature;
 pub mod table;
+pub mod text;
 pub mod transaction;
 pub mod value;
 pub mod view;
 
-pub use block::{Block, Header, Height};
+pub use block::{Block, Header, Height, LinkError, Proposal, Tip};
 pub use catalog::{Catalog, Object, Oid};
+pub use codec::DecodeError;
 pub use decimal::Decimal;
+pub use genesis::Genesis;
 pub use hash::Hash;
 pub use refusal::Refusal;
+pub use row::{RowReader, decode_row};
 pub use rule::Rule;
+pub use signature::{NodeKey, PublicKey};
 pub use table::{Column, ColumnNumber, Table};
-pub use transaction::{Operation, Receipt, Row, Transaction, TransactionId, VersionId};
-pub use value::{Type, Value};
+pub use transaction::{Operation, Receipt, Row, Signature, Transaction, TransactionId, VersionId};
+pub use value::{Type, Value, ValueRef};
 pub use view::View;

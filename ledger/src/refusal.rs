@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{Oid, VersionId};
+use crate::{DecodeError, Oid, VersionId};
 
 /// A refusal. Names are carried, so that a client's message needs no catalog of another height.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -126,4 +126,42 @@ pub enum Refusal {
         /// What is wrong.
         detail: String,
     },
+}
+
+impl Refusal {
+    /// A value that its type doesn't allow.
+    pub fn data(sqlstate: &'static str, message: impl Into<String>) -> Self {
+        Self::Data { sqlstate, message: message.into() }
+    }
+
+    /// A definition that doesn't fit the catalog.
+    pub fn definition(sqlstate: &'static str, message: impl Into<String>) -> Self {
+        Self::Definition { sqlstate, message: message.into() }
+    }
+
+    /// An operation that no correct node makes.
+    pub fn malformed(detail: impl Into<String>) -> Self {
+        Self::Malformed { detail: detail.into() }
+    }
+
+    /// Its SQLSTATE.
+    pub fn sqlstate(&self) -> &'static str {
+        match self {
+            Self::Duplicate { .. } => "23505",
+            Self::NotNull { .. } => "23502",
+            Self::Check { .. } => "23514",
+            Self::NoParent { .. } | Self::HasChildren { .. } => "23503",
+            Self::AppendOnly { .. } => "55000",
+            Self::Superseded { .. } | Self::SchemaChanged { .. } => "40001",
+            Self::Data { sqlstate, .. } | Self::Definition { sqlstate, .. } => sqlstate,
+            Self::Privilege { .. } => "42501",
+            Self::Malformed { .. } => "XX000",
+        }
+    }
+}
+
+impl From<DecodeError> for Refusal {
+    fn from(error: DecodeError) -> Self {
+        Self::Malformed { detail: error.to_string() }
+    }
 }

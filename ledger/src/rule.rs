@@ -2,6 +2,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
+use crate::codec::nested;
 use crate::{ColumnNumber, Oid, Type, Value};
 
 /// An expression. It is typed when it is made (operands already cast to one type), so that evaluation
@@ -13,33 +14,58 @@ pub enum Rule {
     /// The row's column.
     Column(ColumnNumber),
     /// `NOT a`
-    Not(Box<Rule>),
+    Not(#[borsh(deserialize_with = "nested")] Box<Self>),
     /// `a AND b AND …`
-    And(Vec<Rule>),
+    And(#[borsh(deserialize_with = "nested")] Vec<Self>),
     /// `a OR b OR …`
-    Or(Vec<Rule>),
+    Or(#[borsh(deserialize_with = "nested")] Vec<Self>),
     /// `a = b`, `a < b`, …; texts by bytes.
-    Compare(Comparison, Box<Rule>, Box<Rule>),
+    Compare(
+        Comparison,
+        #[borsh(deserialize_with = "nested")] Box<Self>,
+        #[borsh(deserialize_with = "nested")] Box<Self>,
+    ),
     /// `a IS DISTINCT FROM b`
-    Distinct(Box<Rule>, Box<Rule>),
+    Distinct(
+        #[borsh(deserialize_with = "nested")] Box<Self>,
+        #[borsh(deserialize_with = "nested")] Box<Self>,
+    ),
     /// `a + b`, …; overflow is 22003, division by zero 22012.
-    Arithmetic(Arithmetic, Box<Rule>, Box<Rule>),
+    Arithmetic(
+        Arithmetic,
+        #[borsh(deserialize_with = "nested")] Box<Self>,
+        #[borsh(deserialize_with = "nested")] Box<Self>,
+    ),
     /// `-a`
-    Negate(Box<Rule>),
+    Negate(#[borsh(deserialize_with = "nested")] Box<Self>),
     /// `a IS NULL`
-    IsNull(Box<Rule>),
+    IsNull(#[borsh(deserialize_with = "nested")] Box<Self>),
     /// `a IN (b, c, …)`, `a = ANY (ARRAY[…])`
-    In(Box<Rule>, Vec<Rule>),
+    In(
+        #[borsh(deserialize_with = "nested")] Box<Self>,
+        #[borsh(deserialize_with = "nested")] Vec<Self>,
+    ),
     /// `a LIKE b`; the flag is ILIKE. The escape is a backslash.
-    Like(Box<Rule>, Box<Rule>, bool),
+    Like(
+        #[borsh(deserialize_with = "nested")] Box<Self>,
+        #[borsh(deserialize_with = "nested")] Box<Self>,
+        bool,
+    ),
     /// `a ~ b`; the flag is `~*`. A regular expression of the crate `regex`.
-    Matches(Box<Rule>, Box<Rule>, bool),
+    Matches(
+        #[borsh(deserialize_with = "nested")] Box<Self>,
+        #[borsh(deserialize_with = "nested")] Box<Self>,
+        bool,
+    ),
     /// `CASE WHEN a THEN b … ELSE c END`
-    Case(Vec<(Rule, Rule)>, Option<Box<Rule>>),
+    Case(
+        #[borsh(deserialize_with = "nested")] Vec<(Self, Self)>,
+        #[borsh(deserialize_with = "nested")] Option<Box<Self>>,
+    ),
     /// `a::type`, with PostgreSQL's checks and texts.
-    Cast(Box<Rule>, Type),
+    Cast(#[borsh(deserialize_with = "nested")] Box<Self>, Type),
     /// A deterministic function.
-    Call(Function, Vec<Rule>),
+    Call(Function, #[borsh(deserialize_with = "nested")] Vec<Self>),
     /// A value that only the serving node can give; DEFAULT only.
     Volatile(Volatile),
 }
@@ -124,4 +150,51 @@ pub enum Volatile {
     CurrentUser,
     /// `nextval('…')`
     NextValue(Oid),
+}
+
+impl Rule {
+    /// The expressions that it is made of, one level down.
+    pub fn parts(&self) -> Vec<&Self> {
+        match self {
+            Self::Literal(..) | Self::Column(_) | Self::Volatile(_) => Vec::new(),
+            Self::Not(a) | Self::Negate(a) | Self::IsNull(a) | Self::Cast(a, _) => vec![a],
+            Self::And(all) | Self::Or(all) | Self::Call(_, all) => all.iter().collect(),
+            Self::Compare(_, a, b)
+            | Self::Distinct(a, b)
+            | Self::Arithmetic(_, a, b)
+            | Self::Like(a, b, _)
+            | Self::Matches(a, b, _) => vec![a, b],
+            Self::In(a, all) => [a.as_ref()].into_iter().chain(all).collect(),
+            Self::Case(branches, otherwise) => branches
+                .iter()
+                .flat_map(|(condition, result)| [condition, result])
+                .chain(otherwise.as_deref())
+                .collect(),
+        }
+    }
+
+    /// How deep it is nested: 1 for a constant.
+    pub fn depth(&self) -> u32 {
+        self.parts().into_iter().map(Self::depth).max().unwrap_or(0) + 1
+    }
+
+    /// The columns that it reads, ascending.
+    pub fn columns(&self) -> Vec<ColumnNumber> {
+        let mut all = Vec::new();
+        let mut open = vec![self];
+        while let Some(rule) = open.pop() {
+            if let Self::Column(number) = rule {
+                all.push(*number);
+            }
+            open.extend(rule.parts());
+        }
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Whether it asks for what only the serving node can give.
+    pub fn is_volatile(&self) -> bool {
+        matches!(self, Self::Volatile(_)) || self.parts().into_iter().any(Self::is_volatile)
+    }
 }

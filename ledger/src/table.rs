@@ -139,3 +139,20 @@ pub enum Action {
     /// Children's columns take their defaults.
     SetDefault,
 }
+
+impl Table {
+    /// The column of this number, dropped or not.
+    pub fn column(&self, number: ColumnNumber) -> Option<&Column> {
+        self.columns.get(usize::from(number.0).checked_sub(1)?)
+    }
+
+    /// The column of this name, if it is not dropped.
+    pub fn find_column(&self, name: &str) -> Option<&Column> {
+        self.live_columns().find(|column| column.name == name)
+    }
+
+    /// The columns that are not dropped, in order of their numbers.
+    pub fn live_columns(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|column| !column.dropped)
+    }
+}

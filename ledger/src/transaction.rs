@@ -1,8 +1,16 @@
 //! A signed write set: what a statement did, as data, with the versions it rests on. Never SQL to be run.
 
+mod seal;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{Hash, Height, Object, Oid};
+
+pub use seal::signed_message;
 
 /// A transaction's number, made by the node that serves it (UUID version 7).
 #[derive(
@@ -21,6 +29,39 @@ pub struct VersionId {
     pub transaction: u32,
     /// The operation's place in the transaction.
     pub operation: u32,
+}
+
+impl VersionId {
+    /// Big-endian bytes, so that their order is the chain's.
+    pub fn to_bytes(self) -> [u8; 16] {
+        let wide = (u128::from(self.height.0) << 64)
+            | (u128::from(self.transaction) << 32)
+            | u128::from(self.operation);
+        wide.to_be_bytes()
+    }
+
+    /// The version of these bytes.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = bytes;
+        Self {
+            height: Height(u64::from_be_bytes([a, b, c, d, e, f, g, h])),
+            transaction: u32::from_be_bytes([i, j, k, l]),
+            operation: u32::from_be_bytes([m, n, o, p]),
+        }
+    }
+}
+
+impl fmt::Display for TransactionId {
+    /// As a UUID is written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, byte) in self.0.iter().enumerate() {
+            if matches!(at, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
 }
 
 /// A write set, as the serving node hands it in.
@@ -90,7 +131,7 @@ pub enum Operation {
         /// Its OID: new ones must be above every OID used so far.
         oid: Oid,
         /// The whole object.
-        object: Object,
+        object: Box<Object>,
     },
     /// Takes an object out of the catalog. Its history stays.
     Drop {
@@ -103,20 +144,21 @@ pub enum Operation {
         sequence: Oid,
         /// The epoch the lease was computed in: it must be the sequence's.
         epoch: u32,
+        /// The first value leased: it must be the sequence's next free one.
+        from: i64,
         /// The first value that stays free; `None` when it is used up.
         next: Option<i64>,
     },
 }
 
-/// A row's columns as canonical bytes (row codec), with the salts of its redactable columns.
+/// A row's columns as canonical bytes (row codec). Salts of redactable columns stand in the bytes, and so
+/// does the commitment that is left of an erased one.
 ///
 /// The transaction's hash covers [`Row::commitment`], never the payload.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Row {
     /// Encoded by the row codec: random access by column.
     pub bytes: Vec<u8>,
-    /// 16 random bytes for each redactable column, in order of column number; empty without one.
-    pub salts: Vec<[u8; 16]>,
 }
 
 /// What a client gets for a commit.
@@ -132,4 +174,32 @@ pub struct Receipt {
     pub block: Hash,
     /// The block's time, µs since 1970 UTC.
     pub time_us: i64,
+}
+
+impl Operation {
+    /// The table whose row it writes or ends.
+    pub fn table(&self) -> Option<Oid> {
+        match self {
+            Self::Insert { table, .. }
+            | Self::Update { table, .. }
+            | Self::Delete { table, .. } => Some(*table),
+            Self::Define { .. } | Self::Drop { .. } | Self::Lease { .. } => None,
+        }
+    }
+
+    /// The row that it writes.
+    pub fn row(&self) -> Option<&Row> {
+        match self {
+            Self::Insert { row, .. } | Self::Update { row, .. } => Some(row),
+            _ => None,
+        }
+    }
+
+    /// The version that it replaces or ends.
+    pub fn previous(&self) -> Option<VersionId> {
+        match self {
+            Self::Update { previous, .. } | Self::Delete { previous, .. } => Some(*previous),
+            _ => None,
+        }
+    }
 }

@@ -1,0 +1,169 @@
+//! Rows return as they went in, byte for byte; damage is an error; erasing keeps the commitment.
+
+use super::*;
+use crate::table::Mode;
+use crate::{Column, Decimal, Oid, Type};
+
+pub(crate) fn column(number: u16, kind: Type, redactable: bool) -> Column {
+    Column {
+        number: ColumnNumber(number),
+        name: format!("c{number}"),
+        kind,
+        not_null: false,
+        default: None,
+        identity: None,
+        redactable,
+        missing: Value::Null,
+        dropped: false,
+        comment: None,
+    }
+}
+
+pub(crate) fn table(columns: Vec<Column>) -> Table {
+    Table {
+        schema: Oid::PUBLIC_SCHEMA,
+        name: "t".to_owned(),
+        owner: Oid::FIRST_ROLE,
+        columns,
+        mode: Mode::Updatable,
+        retain_days: None,
+        checks: Vec::new(),
+        foreign_keys: Vec::new(),
+        comment: None,
+        row_type: Oid(16385),
+        row_array_type: Oid(16386),
+    }
+}
+
+/// A table with a column of every type, and a row of it.
+pub(crate) fn everything() -> (Table, Vec<Value>) {
+    let decimal = |text: &str| Value::Numeric(text.parse::<Decimal>().unwrap());
+    let pairs = vec![
+        (Type::Bool, Value::Bool(true)),
+        (Type::Int2, Value::Int2(-2)),
+        (Type::Int4, Value::Int4(70_000)),
+        (Type::Int8, Value::Int8(i64::MIN)),
+        (Type::Numeric { precision: 10, scale: 2 }, decimal("-12345.60")),
+        (Type::Decimal, decimal("0.000000000000000001")),
+        (Type::Float4, Value::Float4(1.5)),
+        (Type::Float8, Value::Float8(-0.0)),
+        (Type::Text, Value::Text("héllo".to_owned())),
+        (Type::Varchar(3), Value::Text("äöü".to_owned())),
+        (Type::Char(3), Value::Text("a".to_owned())),
+        (Type::Bytea, Value::Bytea(vec![0, 255, 1])),
+        (Type::Date, Value::Date(20_000)),
+        (Type::Time, Value::Time(86_400_000_000)),
+        (Type::Timestamp, Value::Timestamp(0)),
+        (Type::Timestamptz, Value::Timestamptz(-1)),
+        (Type::Uuid, Value::Uuid([9; 16])),
+        (Type::Json, Value::Json("{ \"b\":1}".to_owned())),
+        (Type::Jsonb, Value::Jsonb("{\"a\": 1.50, \"bb\": [null, true]}".to_owned())),
+        (
+            Type::Array(Box::new(Type::Int4)),
+            Value::Array(vec![Value::Int4(0), Value::Null, Value::Int4(-1)]),
+        ),
+        (Type::Array(Box::new(Type::Text)), Value::Array(Vec::new())),
+        (Type::Text, Value::Null),
+    ];
+    let columns = (1..).zip(&pairs).map(|(n, (kind, _))| column(n, kind.clone(), n == 9)).collect();
+    (table(columns), pairs.into_iter().map(|(_, value)| value).collect())
+}
+
+#[test]
+fn every_type_returns() {
+    let (table, values) = everything();
+    let row = Row::encode(&table, &values, || [7; 16]).unwrap();
+    row.check(&table).unwrap();
+    assert_eq!(decode_row(&table, &row).unwrap(), values);
+}
+
+#[test]
+fn empty_and_wide_rows_return() {
+    let none = table(Vec::new());
+    let row = Row::encode(&none, &[], || [0; 16]).unwrap();
+    row.check(&none).unwrap();
+    for length in [0, 255, 256, 65_535, 65_536] {
+        let table = table(vec![column(1, Type::Text, false), column(2, Type::Int4, false)]);
+        let values = vec![Value::Text("x".repeat(length)), Value::Int4(1)];
+        let row = Row::encode(&table, &values, || [0; 16]).unwrap();
+        row.check(&table).unwrap();
+        assert_eq!(decode_row(&table, &row).unwrap(), values);
+    }
+}
+
+#[test]
+fn a_younger_column_has_its_missing_value() {
+    let old = table(vec![column(1, Type::Int4, false)]);
+    let row = Row::encode(&old, &[Value::Int4(1)], || [0; 16]).unwrap();
+    let mut new = old;
+    new.columns.push(Column { missing: Value::Int4(42), ..column(2, Type::Int4, false) });
+    assert_eq!(decode_row(&new, &row).unwrap(), [Value::Int4(1), Value::Int4(42)]);
+}
+
+#[test]
+fn every_flipped_bit_is_an_error_or_another_commitment() {
+    let (table, values) = everything();
+    let row = Row::encode(&table, &values, || [7; 16]).unwrap();
+    let commitment = row.commitment().unwrap();
+    for bit in 0..row.bytes.len() * 8 {
+        let mut wrong = row.clone();
+        wrong.bytes[bit / 8] ^= 1 << (bit % 8);
+        assert_ne!(wrong.commitment(), Ok(commitment), "bit {bit}");
+        let _ = decode_row(&table, &wrong);
+        let _ = wrong.check(&table);
+    }
+    for length in 0..row.bytes.len() {
+        let short = Row { bytes: row.bytes[..length].to_vec() };
+        assert_ne!(short.commitment(), Ok(commitment), "cut at {length}");
+        assert!(short.check(&table).is_err(), "cut at {length}");
+    }
+}
+
+#[test]
+fn erasing_keeps_the_commitment_and_loses_the_value() {
+    let table = table(vec![
+        column(1, Type::Int4, false),
+        column(2, Type::Text, true),
+        column(3, Type::Text, true),
+    ]);
+    let secret = Value::Text("secret".to_owned());
+    let mut salt = 0;
+    let row = Row::encode(&table, &[Value::Int4(1), secret.clone(), Value::Null], || {
+        salt += 1;
+        [salt; 16]
+    });
+    let row = row.unwrap();
+    let erased = row.erase(|column| column == ColumnNumber(2)).unwrap();
+    assert_eq!(erased.commitment().unwrap(), row.commitment().unwrap());
+    let all = erased.erase(|_| true).unwrap();
+    assert_eq!(all.commitment().unwrap(), row.commitment().unwrap());
+    assert!(!erased.bytes.windows(6).any(|part| part == b"secret"));
+    let reader = RowReader::new(&table, &erased.bytes).unwrap();
+    assert!(matches!(reader.cell(ColumnNumber(2)), Ok(Cell::Erased(_))));
+    assert_eq!(reader.value(ColumnNumber(2)).unwrap(), Value::Null);
+    assert_eq!(reader.value(ColumnNumber(1)).unwrap(), Value::Int4(1));
+    // A validator takes no row that was erased before it was written.
+    assert!(erased.check(&table).is_err());
+    // Another salt is another commitment: the value can't be guessed from it.
+    let other = Row::encode(&table, &[Value::Int4(1), secret, Value::Null], || [99; 16]).unwrap();
+    assert_ne!(other.commitment().unwrap(), row.commitment().unwrap());
+}
+
+#[test]
+fn values_that_the_type_does_not_allow_are_not_taken() {
+    let one = |kind: Type, value: Value| {
+        let table = table(vec![column(1, kind, false)]);
+        Row::encode(&table, &[value], || [0; 16]).and_then(|row| row.check(&table))
+    };
+    let text = |text: &str| Value::Text(text.to_owned());
+    let number = |text: &str| Value::Numeric(text.parse().unwrap());
+    assert!(one(Type::Varchar(2), text("abc")).is_err());
+    assert!(one(Type::Char(3), text("a ")).is_err());
+    assert!(one(Type::Text, text("a\0")).is_err());
+    assert!(one(Type::Numeric { precision: 3, scale: 1 }, number("1.00")).is_err());
+    assert!(one(Type::Numeric { precision: 3, scale: 1 }, number("100.0")).is_err());
+    assert!(one(Type::Jsonb, Value::Jsonb("{\"a\":1}".to_owned())).is_err());
+    assert!(one(Type::Json, Value::Json("{".to_owned())).is_err());
+    assert!(one(Type::Time, Value::Time(-1)).is_err());
+    assert!(one(Type::Int4, Value::Int8(1)).is_err());
+}
