@@ -27,6 +27,7 @@ pub(crate) fn block(height: u64, parent: Hash, size: usize) -> Arc<Block> {
         parent,
         transactions_root: Hash::default(),
         history_root: Hash::default(),
+        membership: None,
         governance: Hash::default(),
         time_us: i64::try_from(height).unwrap(),
         proposer: Hash::default(),
