@@ -2,16 +2,45 @@
 //!
 //! This crate alone opens data files. It knows the ledger's types, and neither SQL nor consensus.
 
+mod apply;
+pub mod arrow_types;
 mod block_bytes;
 pub mod block_file;
+pub mod chain;
+mod chunk;
 pub mod clock;
 pub mod disk;
 pub mod fault;
+mod history;
+pub mod index;
+pub mod locks;
+mod lookup;
+mod memory;
+mod memory_index;
+pub mod order;
 mod recovery;
+pub mod scan;
 pub mod simulated;
+pub mod snapshot;
+pub mod solo;
+pub mod state;
+pub mod system_columns;
+#[cfg(test)]
+mod testing;
+mod versions;
 mod vote;
 
 pub use block_file::BlockFile;
+pub use chain::{BlockRecord, TransactionRecord};
 pub use clock::{Clock, RealClock};
 pub use disk::{Disk, File, RealDisk};
 pub use fault::{Damage, Fault};
+pub use index::{Change, Checkpoint, Index};
+pub use locks::{Deadline, LockError, LockMode, LockOwner, LockTarget, Locks, Mark, Wait};
+pub use memory_index::MemoryIndex;
+pub use order::{BoxFuture, Order, Shortage, SubmitError};
+pub use scan::{Scan, Versions};
+pub use snapshot::Snapshot;
+pub use solo::Solo;
+pub use state::{BlockSource, Head, OutOfRange, State, StateConfig};
+pub use system_columns::ScanColumn;

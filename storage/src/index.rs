@@ -1,0 +1,164 @@
+//! The key index: which versions have which key, ordered. Derived from blocks: deleting it rebuilds it.
+//!
+//! An engine is an ordered set of byte strings with a checkpoint; this page says how entries are laid out
+//! in it. An entry is `space, index OID (big endian), key bytes, !row number (big endian)`: entries of one
+//! key stand together, the newest version first. Entries of versions that ended long ago live in a space
+//! of their own, so that a lookup in the present doesn't wade through the history of a busy key.
+
+use std::ops::Bound;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use ledger::{Hash, Height, Oid};
+
+use crate::Fault;
+
+/// An ordered set of byte strings, written in batches.
+pub trait Index: Send + Sync {
+    /// Writes a batch. With a checkpoint, the batch and the checkpoint are seen after a crash together or
+    /// not at all; and so is every batch before it.
+    ///
+    /// # Errors
+    /// The engine's own failure.
+    fn write(&self, changes: Vec<Change>, checkpoint: Option<Checkpoint>) -> Result<(), Fault>;
+
+    /// How far the index is complete; `None` when it is new.
+    ///
+    /// # Errors
+    /// The engine's own failure.
+    fn checkpoint(&self) -> Result<Option<Checkpoint>, Fault>;
+
+    /// Up to `limit` entries in order between two bounds; from the upper one downwards if `reverse`.
+    ///
+    /// # Errors
+    /// The engine's own failure.
+    fn page(
+        &self,
+        bounds: (Bound<&[u8]>, Bound<&[u8]>),
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, Fault>;
+
+    /// Forgets everything, the checkpoint too.
+    ///
+    /// # Errors
+    /// The engine's own failure.
+    fn clear(&self) -> Result<(), Fault>;
+
+    /// Bytes that it keeps in memory in proportion to its entries (a cache of fixed size is not counted).
+    fn resident_bytes(&self) -> u64;
+}
+
+/// One change of an entry. Both are idempotent, so that a block may be applied again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Adds the entry.
+    Put(Vec<u8>),
+    /// Takes it away.
+    Remove(Vec<u8>),
+}
+
+/// How far an index is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Checkpoint {
+    /// All blocks up to this one are in the index.
+    pub height: Height,
+    /// That block's hash: an index of another chain is thrown away.
+    pub block: Hash,
+    /// Entries of versions superseded up to this height stand in [`Space::Past`].
+    pub settled: Height,
+}
+
+/// Where an entry stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Space {
+    /// Versions alive, or superseded not long ago.
+    Present = 1,
+    /// Versions superseded at or before [`Checkpoint::settled`].
+    Past = 2,
+}
+
+/// Bytes of an entry before its key, and after.
+const BEFORE: usize = 5;
+const AFTER: usize = 8;
+
+/// The longest key that stands in an entry as it is. The rules refuse longer ones (54000) long before an
+/// engine would.
+pub(crate) const MAX_KEY: usize = 32 << 10;
+
+/// Builds an entry.
+pub(crate) fn entry(space: Space, index: Oid, key: &[u8], row: u64) -> Vec<u8> {
+    let mut bytes = start(space, index, key);
+    bytes.extend_from_slice(&(!row).to_be_bytes());
+    bytes
+}
+
+/// The bytes that all entries begin with whose key begins with `key`.
+pub(crate) fn start(space: Space, index: Oid, key: &[u8]) -> Vec<u8> {
+    let key = key.get(..MAX_KEY).unwrap_or(key);
+    let mut bytes = Vec::with_capacity(BEFORE + key.len() + AFTER);
+    bytes.push(space as u8);
+    bytes.extend_from_slice(&index.0.to_be_bytes());
+    bytes.extend_from_slice(key);
+    bytes
+}
+
+/// The row number in an entry; `None` if the bytes are no entry.
+pub(crate) fn row_of(entry: &[u8]) -> Option<u64> {
+    let (rest, row) = entry.split_last_chunk::<AFTER>()?;
+    (rest.len() >= BEFORE).then(|| !u64::from_be_bytes(*row))
+}
+
+/// The same entry in another space.
+pub(crate) fn moved(entry: &[u8], space: Space) -> Vec<u8> {
+    let mut bytes = entry.to_vec();
+    if let Some(first) = bytes.first_mut() {
+        *first = space as u8;
+    }
+    bytes
+}
+
+/// The least byte string above all that begin with `prefix`; `None` if there is none.
+pub(crate) fn after(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
+    let mut bytes = prefix.get(..=last)?.to_vec();
+    if let Some(byte) = bytes.last_mut() {
+        *byte += 1;
+    }
+    Some(bytes)
+}
+
+/// Bounds over entries for bounds over keys. A bound stands for all keys that begin with it: `Included`
+/// takes them all in, `Excluded` leaves them all out, so that a bound may name an index's first columns.
+pub(crate) fn entry_bounds(
+    space: Space,
+    index: Oid,
+    from: &Bound<Vec<u8>>,
+    to: &Bound<Vec<u8>>,
+) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    let above = |bytes: &[u8]| after(bytes).map_or(Bound::Unbounded, Bound::Included);
+    let below = |bytes: &[u8]| after(bytes).map_or(Bound::Unbounded, Bound::Excluded);
+    let from = match from {
+        Bound::Included(key) => Bound::Included(start(space, index, key)),
+        Bound::Excluded(key) => above(&start(space, index, key)),
+        Bound::Unbounded => Bound::Included(start(space, index, &[])),
+    };
+    let to = match to {
+        Bound::Included(key) => below(&start(space, index, key)),
+        Bound::Excluded(key) => Bound::Excluded(start(space, index, key)),
+        Bound::Unbounded => below(&start(space, index, &[])),
+    };
+    (from, to)
+}
+
+/// Whether no entry can lie between these bounds (an engine may panic on such a range).
+pub(crate) fn is_empty_range(bounds: &(Bound<&[u8]>, Bound<&[u8]>)) -> bool {
+    match bounds {
+        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
+        (Bound::Included(from), Bound::Included(to)) => from > to,
+        (Bound::Included(from) | Bound::Excluded(from), Bound::Excluded(to))
+        | (Bound::Excluded(from), Bound::Included(to)) => from >= to,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! How a finished write set enters the chain: the one trait between whoever executes statements and
+//! whoever orders them.
+//!
+//! It knows neither SQL nor consensus. [`crate::Solo`] implements it without either; the consensus crates
+//! implement it for real nodes.
+
+use std::pin::Pin;
+
+use ledger::{Hash, Receipt, Refusal, Transaction};
+use thiserror::Error;
+
+use crate::Fault;
+
+/// A boxed future, as the crate `futures` names it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Takes transactions, puts them into an order that never changes, and says what became of each.
+pub trait Order: Send + Sync {
+    /// The hash of this node's public key: what `Transaction::member` must hold.
+    fn member(&self) -> Hash;
+
+    /// Sets `member` and `signature`. The transaction may not be changed afterwards.
+    ///
+    /// # Errors
+    /// [`SubmitError::Refused`] when a row can't be committed to (its bytes don't fit its table).
+    fn sign(&self, transaction: &mut Transaction) -> Result<(), SubmitError>;
+
+    /// Hands a signed transaction in and waits until it is durable and applied on this node, or refused.
+    ///
+    /// The transaction is handed in when this function returns, not when the future is first polled;
+    /// dropping the future doesn't take it back.
+    fn submit(&self, transaction: Transaction) -> BoxFuture<'static, Result<Receipt, SubmitError>>;
+}
+
+/// Why there is no receipt.
+#[derive(Clone, Debug, Error)]
+pub enum SubmitError {
+    /// The rules refuse it; nothing of it is in the chain.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// This node can't go on.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// It was handed in, and its outcome can't be learned from here (08007).
+    #[error("the outcome of the transaction is not known")]
+    Unknown,
+    /// Nothing of it is in the chain, because something is used up (53xxx). It may be tried again.
+    #[error(transparent)]
+    Busy(#[from] Shortage),
+    /// Nothing of it is in the chain: the node is shutting down (57P01).
+    #[error("the node is shutting down")]
+    ShuttingDown,
+}
+
+/// What is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Shortage {
+    /// The rows in memory have reached their bound (53200).
+    #[error("out of memory: the rows kept in memory have reached their bound of {bound} bytes")]
+    Memory {
+        /// The bound, in bytes (`memory.rows`).
+        bound: u64,
+    },
+    /// More transactions are waiting for their order than the node takes (53300).
+    #[error("too many transactions are waiting")]
+    Queue {
+        /// How many wait.
+        waiting: usize,
+    },
+    /// The disk that holds the chain is full (53100).
+    #[error("disk full")]
+    Disk,
+}
+
+impl Shortage {
+    /// What the operator can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Memory { .. } => {
+                "Raise the node's memory.rows; the ledger keeps all row versions in memory."
+            }
+            Self::Queue { .. } => "Try again.",
+            Self::Disk => {
+                "Free space on the disk that holds the chain; the node can still be read."
+            }
+        }
+    }
+
+    /// The SQLSTATE.
+    pub fn sqlstate(&self) -> &'static str {
+        match self {
+            Self::Memory { .. } => "53200",
+            Self::Queue { .. } => "53300",
+            Self::Disk => "53100",
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The state at one height: what every read goes through. Cheap to copy; it never changes, whatever is
+//! applied meanwhile.
+
+use std::{ops::Bound, sync::Arc};
+
+use arrow::array::RecordBatch;
+use ledger::{
+    Block, Catalog, Height, Oid, Row, Table, Value, VersionId, View, catalog::Index, decode_row,
+};
+
+use crate::{
+    BlockRecord, Fault, Scan, ScanColumn, TransactionRecord, Versions,
+    chain::Chain,
+    chunk::{Chunk, Places, undecoded},
+    lookup::Entries,
+    scan::{self, Shape},
+    state::Core,
+    versions,
+};
+
+/// A state at a height.
+#[derive(Clone)]
+pub struct Snapshot {
+    core: Arc<Core>,
+    height: Height,
+    catalog: Arc<Catalog>,
+    /// Why nothing can be read: the chain goes on where this state can't follow.
+    cut: Option<Fault>,
+}
+
+impl Snapshot {
+    pub(crate) fn new(
+        core: Arc<Core>,
+        height: Height,
+        catalog: Arc<Catalog>,
+        cut: Option<Fault>,
+    ) -> Self {
+        Self { core, height, catalog, cut }
+    }
+
+    /// Its height.
+    pub fn height(&self) -> Height {
+        self.height
+    }
+
+    /// The catalog as of its height.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    /// Rows alive in a table, as of the newest block: an estimate for older heights.
+    pub fn row_count(&self, table: Oid) -> u64 {
+        self.core.versions(table).map_or(0, |versions| versions.alive())
+    }
+
+    /// How many versions a table ever had, up to the newest block.
+    pub fn version_count(&self, table: Oid) -> u64 {
+        self.core.versions(table).map_or(0, |versions| versions.end())
+    }
+
+    /// The rows of a table in batches of at most 8,192 with the asked columns in order.
+    ///
+    /// # Errors
+    /// [`Fault::Internal`] for a table or column that the catalog of this height doesn't have.
+    pub fn scan(
+        &self,
+        table: Oid,
+        columns: &[ScanColumn],
+        versions: Versions,
+    ) -> Result<Scan, Fault> {
+        self.check_cut()?;
+        let definition = self.table(table)?;
+        let shape = Shape::new(table, definition, columns, versions == Versions::All)?;
+        Ok(Scan::new(self.clone(), shape, self.core.versions(table), versions))
+    }
+
+    /// A version's row, whether it is alive or not: one value for each column by number. `None` if there
+    /// is no such version at this height.
+    ///
+    /// # Errors
+    /// Damage in the version's block.
+    pub fn row(&self, table: Oid, version: VersionId) -> Result<Option<Vec<Value>>, Fault> {
+        let Some(row) = self.bytes(table, version, |_, _| true)? else { return Ok(None) };
+        decode_row(self.table(table)?, &row).map(Some).map_err(undecoded)
+    }
+
+    /// The versions alive here with exactly these key bytes, in order.
+    ///
+    /// # Errors
+    /// A fault of the index, or damage in a version's block.
+    pub fn lookup(&self, index: Oid, key: &[u8]) -> Result<Vec<VersionId>, Fault> {
+        self.lookup_some(index, key, usize::MAX)
+    }
+
+    /// The versions alive here between two bounds of an index, in its order. A bound stands for every key
+    /// that begins with it: `Included` takes all of them in, `Excluded` leaves all of them out; so a bound
+    /// may be the key of the index's first columns only, and the same bytes twice give an equality.
+    pub fn range(
+        &self,
+        index: Oid,
+        from: Bound<Vec<u8>>,
+        to: Bound<Vec<u8>>,
+        reverse: bool,
+    ) -> impl Iterator<Item = Result<VersionId, Fault>> + Send + use<> {
+        Entries::new(self, index, from, to, reverse)
+    }
+
+    /// One batch with these versions' rows in this order, whether they are alive or not.
+    ///
+    /// # Errors
+    /// [`Fault::Internal`] for a version, table or column that isn't there; damage in a version's block.
+    pub fn fetch(
+        &self,
+        table: Oid,
+        versions: &[VersionId],
+        columns: &[ScanColumn],
+    ) -> Result<RecordBatch, Fault> {
+        self.check_cut()?;
+        let shape = Shape::new(table, self.table(table)?, columns, true)?;
+        let store = self
+            .core
+            .versions(table)
+            .unwrap_or_else(|| Arc::new(versions::Versions::new(Arc::clone(&self.core.memory))));
+        scan::fetch(self, &shape, &store, versions)
+    }
+
+    /// The records of blocks from one height up to (not with) another, as far as this height.
+    pub fn blocks(&self, range: std::ops::Range<Height>) -> Vec<BlockRecord> {
+        let end = range.end.min(Height(self.height.0 + 1));
+        let chain = self.core.chain.read();
+        let heights = (range.start.0..end.0).map(Height);
+        heights.map_while(|height| chain.block(height).cloned()).collect()
+    }
+
+    /// The records of the transactions in blocks from one height up to (not with) another.
+    pub fn transactions(&self, range: std::ops::Range<Height>) -> Vec<TransactionRecord> {
+        let end = range.end.min(Height(self.height.0 + 1));
+        let chain = self.core.chain.read();
+        let heights = (range.start.0..end.0).map(Height);
+        heights.flat_map(|height| chain.transactions_of(height).to_vec()).collect()
+    }
+
+    /// A block, read from where blocks are kept.
+    ///
+    /// # Errors
+    /// Damage, or [`Fault::Internal`] when no block file was lent or the height is above this one.
+    pub fn block(&self, height: Height) -> Result<Arc<Block>, Fault> {
+        let source = self.core.source.read().clone();
+        match source {
+            Some(source) if height <= self.height => source.block(height),
+            _ => Err(Fault::Internal(format!("block {} can't be read here", height.0))),
+        }
+    }
+
+    pub(crate) fn table(&self, table: Oid) -> Result<&Table, Fault> {
+        let found = self.catalog.table(table);
+        found.ok_or_else(|| Fault::Internal(format!("there is no table {}", table.0)))
+    }
+
+    pub(crate) fn index(&self, index: Oid) -> Result<&Index, Fault> {
+        let found = self.catalog.index(index);
+        found.ok_or_else(|| Fault::Internal(format!("there is no index {}", index.0)))
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    pub(crate) fn with_chain<T>(&self, see: impl FnOnce(&Chain) -> T) -> T {
+        see(&self.core.chain.read())
+    }
+
+    /// Fails if nothing can be read at all.
+    pub(crate) fn check_cut(&self) -> Result<(), Fault> {
+        self.cut.clone().map_or(Ok(()), Err)
+    }
+
+    /// Fails if any of these places was written in a damaged block.
+    pub(crate) fn check_damage(&self, chunk: &Chunk, places: &Places) -> Result<(), Fault> {
+        let damage = self.core.damage.read();
+        for (height, fault) in damage.range(..=self.height) {
+            let before = height.0.checked_sub(1).map_or(0, |h| chunk.written_at(Height(h)));
+            let hurt = before..chunk.written_at(*height);
+            let touched = match places {
+                Places::First(count) => hurt.start < hurt.end && hurt.start < *count,
+                Places::Some(places) => {
+                    places.iter().any(|place| hurt.contains(&(*place as usize)))
+                }
+            };
+            if touched {
+                return Err(fault.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails if any of these was written in a damaged block.
+    pub(crate) fn check_versions(
+        &self,
+        mut versions: impl Iterator<Item = VersionId>,
+    ) -> Result<(), Fault> {
+        self.check_cut()?;
+        let damage = self.core.damage.read();
+        if damage.is_empty() {
+            return Ok(());
+        }
+        let hurt = versions.find_map(|version| damage.get(&version.height));
+        hurt.map_or(Ok(()), |fault| Err(fault.clone()))
+    }
+
+    /// A version's row as it stands in its block, if it exists here and `wanted`.
+    fn bytes(
+        &self,
+        table: Oid,
+        version: VersionId,
+        wanted: impl Fn(&Chunk, usize) -> bool,
+    ) -> Result<Option<Row>, Fault> {
+        self.check_versions(std::iter::once(version))?;
+        if version.height > self.height {
+            return Ok(None);
+        }
+        let Some(store) = self.core.versions(table) else { return Ok(None) };
+        let see = |chunk: &Chunk, place| {
+            if wanted(chunk, place) { chunk.row(place) } else { None }
+        };
+        Ok(store.with_version(version, see).flatten())
+    }
+
+    /// As [`Self::lookup`], the first `limit` of them.
+    fn lookup_some(&self, index: Oid, key: &[u8], limit: usize) -> Result<Vec<VersionId>, Fault> {
+        let definition = self.index(index)?;
+        let table = self.table(definition.table)?;
+        // NULLs are distinct, so only an index over columns without them has one row alive for a key.
+        let one = definition.unique
+            && definition.columns.iter().all(|number| {
+                crate::system_columns::user_column(table, *number)
+                    .is_some_and(|column| column.not_null)
+            });
+        let bound = Bound::Included(key.to_vec());
+        let mut found = Vec::new();
+        for version in Entries::exact(self, index, bound, if one { 1 } else { 32 }) {
+            found.push(version?);
+            if one {
+                break;
+            }
+        }
+        found.sort_unstable();
+        found.truncate(limit);
+        Ok(found)
+    }
+}
+
+impl View for Snapshot {
+    type Fault = Fault;
+
+    fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    fn alive(&self, table: Oid, version: VersionId) -> Result<Option<Row>, Fault> {
+        self.bytes(table, version, |chunk, place| chunk.alive(place, self.height))
+    }
+
+    fn find(&self, index: Oid, key: &[u8], limit: usize) -> Result<Vec<VersionId>, Fault> {
+        self.lookup_some(index, key, limit)
+    }
+}
