@@ -5,3 +5,4 @@ mod client;
 mod postgres;
 mod server;
 mod slt;
+mod tidy;
