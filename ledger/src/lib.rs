@@ -8,6 +8,7 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+pub mod assign;
 pub mod block;
 pub mod catalog;
 pub mod codec;

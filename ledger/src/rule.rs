@@ -1,9 +1,17 @@
 //! The rule language of CHECK and DEFAULT: a small expression tree kept as data in the schema.
 
+mod arithmetic;
+pub mod evaluate;
+mod pattern;
+#[cfg(test)]
+mod tests;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::codec::nested;
 use crate::{ColumnNumber, Oid, Type, Value};
+
+pub use evaluate::Environment;
 
 /// An expression. It is typed when it is made (operands already cast to one type), so that evaluation
 /// needs no overload rules. NULL follows SQL's three-valued logic.

@@ -53,41 +53,47 @@ impl FromStr for Decimal {
 
     /// Blanks around the number are allowed, as is an exponent. Digits past scale 38 are rounded.
     fn from_str(text: &str) -> Result<Self, Refusal> {
+        Self::parse(text, MAX_DIGITS)
+    }
+}
+
+impl Decimal {
+    /// The number of a text, rounded half away from zero to at most `max_scale` digits after the point.
+    ///
+    /// # Errors
+    /// 22P02 when it is no number, 22003 when it has more than 38 digits, 0A000 for NaN and infinity.
+    pub fn parse(text: &str, max_scale: u8) -> Result<Self, Refusal> {
         let trimmed = text.trim_matches(|c: char| c.is_ascii_whitespace());
         let special = trimmed.trim_start_matches(['+', '-']);
         if ["nan", "inf", "infinity"].iter().any(|word| special.eq_ignore_ascii_case(word)) {
             return Err(Refusal::data("0A000", "numeric NaN and infinity are not supported"));
         }
         let parts = split(trimmed).ok_or_else(|| invalid(text))?;
-        let scale =
-            i64::try_from(parts.fraction.len()).unwrap_or(i64::MAX) - i64::from(parts.exponent);
+        let length = |digits: &[u8]| i64::try_from(digits.len()).unwrap_or(i64::MAX);
+        let scale = length(parts.fraction) - i64::from(parts.exponent);
+        // Of the digits that stand past the last place kept, only the first decides the rounding.
+        let surplus = (scale - i64::from(max_scale.min(MAX_DIGITS))).max(0);
+        let kept = length(parts.whole) + length(parts.fraction) - surplus;
         let mut magnitude = 0u128;
-        // Digits that stand past the 38th place after the point: only the first decides the rounding.
-        let mut surplus = (scale - i64::from(MAX_DIGITS)).max(0);
-        let total = i64::try_from(parts.whole.len() + parts.fraction.len()).unwrap_or(i64::MAX);
-        let mut left = total;
-        let mut round_up = false;
+        let mut place = 0;
         for digit in parts.whole.iter().chain(parts.fraction) {
             let digit = u128::from(digit - b'0');
-            if left <= surplus {
-                round_up = left == surplus && digit >= 5;
+            if place >= kept {
+                magnitude += u128::from(place == kept && digit >= 5);
                 break;
             }
-            left -= 1;
+            place += 1;
             magnitude = magnitude.checked_mul(10).ok_or_else(overflow)?;
             magnitude = magnitude.checked_add(digit).ok_or_else(overflow)?;
         }
-        if surplus > 0 {
-            magnitude = magnitude.saturating_add(u128::from(round_up));
-        }
-        surplus = scale - surplus;
         let coefficient = i128::try_from(magnitude).map_err(|_| overflow())?;
         let coefficient = if parts.negative { -coefficient } else { coefficient };
-        match u8::try_from(surplus) {
+        let scale = scale - surplus;
+        match u8::try_from(scale) {
             Ok(scale) => Self::new(coefficient, scale),
             Err(_) if coefficient == 0 => Ok(Self::ZERO),
             Err(_) => {
-                let zeros = u8::try_from(surplus.unsigned_abs()).map_err(|_| overflow())?;
+                let zeros = u8::try_from(scale.unsigned_abs()).map_err(|_| overflow())?;
                 if zeros > MAX_DIGITS {
                     return Err(overflow());
                 }
