@@ -4,6 +4,7 @@
 //! It knows records and parent hashes. Whether a block is valid, and what it means, is decided above.
 //! The byte tables are in `block_file/record.rs`, `block_file/watermark.rs` and `vote.rs`.
 
+pub(crate) mod link;
 pub(crate) mod record;
 pub(crate) mod watermark;
 mod writer;
@@ -22,16 +23,17 @@ use std::{
     time::Duration,
 };
 
-use ledger::{Block, Hash, Height};
+use ledger::{Block, Height, Proposal, Tip};
 use parking_lot::{Mutex, RwLock};
 
 pub use crate::recovery::Cut;
 use crate::{
-    Damage, Disk, Fault, block_bytes,
+    Damage, Disk, Fault,
     disk::LockGuard,
     recovery::{self, Position, Recovered, Segment, Window},
     vote,
 };
+use link::Link;
 use watermark::Watermark;
 use writer::{Command, Writer};
 
@@ -74,15 +76,6 @@ impl Default for Options {
     }
 }
 
-/// The newest block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tip {
-    /// Its height.
-    pub height: Height,
-    /// Its hash.
-    pub hash: Hash,
-}
-
 /// The block file, open for one process.
 pub struct BlockFile {
     shared: Arc<Shared>,
@@ -114,7 +107,8 @@ struct Inner {
     /// The newest blocks, in order, also those not yet written.
     recent: VecDeque<Arc<Block>>,
     recent_bytes: u64,
-    tip: Option<Tip>,
+    /// The newest block, written or not.
+    link: Option<Link>,
     damage: BTreeMap<u64, Damage>,
     stopped: Option<Fault>,
 }
@@ -167,13 +161,29 @@ impl BlockFile {
 
     /// The newest block, written or not.
     pub fn tip(&self) -> Option<Tip> {
-        self.shared.inner.read().tip
+        self.shared.inner.read().link.as_ref().map(|link| link.tip().clone())
+    }
+
+    /// Makes the block at a height, which must be the next one; an empty file takes any first height.
+    ///
+    /// # Errors
+    /// Another height; a row whose bytes are damaged.
+    pub fn make(&self, height: Height, proposal: Proposal) -> Result<Block, Fault> {
+        let inner = self.shared.inner.read();
+        let next = inner.next_height();
+        if next.is_some_and(|next| next != height.0) {
+            return Err(Fault::Internal(format!("block {} is not the next", height.0)));
+        }
+        let link = inner.link.clone();
+        drop(inner);
+        link::make(link.as_ref(), height, proposal)
+            .map_err(|error| Fault::Internal(error.to_string()))
     }
 
     /// The first block's height; 0 in a whole chain. `None` in an empty file.
     pub fn first(&self) -> Option<Height> {
         let inner = self.shared.inner.read();
-        inner.tip.map(|_| Height(inner.first))
+        inner.next_height().map(|_| Height(inner.first))
     }
 
     /// How many heights, from 0, are on stable storage.
@@ -326,7 +336,7 @@ fn read_at(segment: &Segment, position: Position, height: Height) -> Result<Bloc
     if header.height != height {
         return Err(damaged(format!("block {} is here instead", header.height.0)));
     }
-    let block = block_bytes::decode(body).map_err(damaged)?;
+    let block = Block::decode(body).map_err(|error| damaged(error.to_string()))?;
     if block.header.height != height {
         return Err(damaged(format!("its header says height {}", block.header.height.0)));
     }
@@ -342,14 +352,14 @@ enum Found {
 
 impl Inner {
     fn find(&self, height: u64) -> Found {
-        let Some(tip) = self.tip else { return Found::Nothing };
-        if height > tip.height.0 || height < self.first {
+        let Some(next) = self.next_height() else { return Found::Nothing };
+        if height >= next || height < self.first {
             return Found::Nothing;
         }
         if let Some(damage) = self.damage.get(&height) {
             return Found::Damaged(damage.clone());
         }
-        let oldest = tip.height.0 + 1 - self.recent.len() as u64;
+        let oldest = next - self.recent.len() as u64;
         let recent = height.checked_sub(oldest).and_then(|index| usize::try_from(index).ok());
         if let Some(block) = recent.and_then(|index| self.recent.get(index)) {
             return Found::Recent(Arc::clone(block));
@@ -367,8 +377,6 @@ impl Inner {
 
 impl Shared {
     fn new(recovered: Recovered) -> Self {
-        let count = recovered.positions.len() as u64;
-        let tip = (recovered.first + count).checked_sub(1).filter(|_| count > 0);
         Self {
             inner: RwLock::new(Inner {
                 segments: recovered.segments,
@@ -376,7 +384,7 @@ impl Shared {
                 positions: recovered.positions,
                 recent: VecDeque::new(),
                 recent_bytes: 0,
-                tip: tip.map(|height| Tip { height: Height(height), hash: recovered.tip }),
+                link: recovered.link,
                 damage: recovered.damage,
                 stopped: None,
             }),
@@ -408,26 +416,21 @@ impl Shared {
     fn accept(&self, blocks: &[Arc<Block>]) -> Result<(), Fault> {
         let mut inner = self.inner.write();
         inner.writable()?;
-        let mut tip = inner.tip;
+        let mut link = inner.link.clone();
         for block in blocks {
-            let header = &block.header;
-            if let Some(tip) = tip
-                && (header.height.0 != tip.height.0 + 1 || header.parent != tip.hash)
-            {
-                return Err(Fault::Internal(format!(
-                    "block {} doesn't follow block {}",
-                    header.height.0, tip.height.0
-                )));
-            }
-            tip = Some(Tip { height: header.height, hash: block_bytes::hash_of(header) });
+            let linked = match &mut link {
+                Some(link) => link.advance(&block.header).map(drop),
+                None => Link::begin(&block.header).map(|begun| link = Some(begun)),
+            };
+            linked.map_err(|error| Fault::Internal(error.to_string()))?;
         }
-        if inner.tip.is_none()
+        if inner.link.is_none()
             && let Some(block) = blocks.first()
         {
             inner.first = block.header.height.0;
         }
         inner.recent.extend(blocks.iter().cloned());
-        inner.tip = tip;
+        inner.link = link;
         Ok(())
     }
 
@@ -437,7 +440,7 @@ impl Shared {
         inner.positions.extend_from_slice(positions);
         inner.recent_bytes += positions.iter().map(|it| u64::from(it.length)).sum::<u64>();
         let written = inner.first + inner.positions.len() as u64;
-        let next = inner.tip.map_or(0, |tip| tip.height.0 + 1);
+        let next = inner.next_height().unwrap_or(0);
         let mut kept = usize::try_from(next.saturating_sub(written)).unwrap_or(usize::MAX);
         kept = inner.recent.len().saturating_sub(kept);
         while kept > 0 && (kept > most || inner.recent_bytes > most_bytes) {
@@ -478,7 +481,7 @@ impl Shared {
     fn truncation(&self, next: u64) -> Option<Truncation> {
         let inner = self.inner.read();
         let written = inner.first + inner.positions.len() as u64;
-        if inner.tip.is_none() || next >= written {
+        if inner.link.is_none() || next >= written {
             return None;
         }
         let position = usize::try_from(next.saturating_sub(inner.first))
@@ -494,43 +497,33 @@ impl Shared {
         Some(Truncation { removed, last, end })
     }
 
-    fn truncate(&self, next: u64, removed: usize) {
+    fn truncate(&self, next: u64, removed: usize) -> Result<(), Fault> {
         let mut inner = self.inner.write();
         let segments = inner.segments.len() - removed;
         inner.segments.truncate(segments);
+        let oldest = inner.next_height().unwrap_or(0) - inner.recent.len() as u64;
         let kept = usize::try_from(next.saturating_sub(inner.first)).unwrap_or(0);
         inner.positions.truncate(kept);
-        let recent = inner.tip.map_or(0, |tip| tip.height.0 + 1) - inner.recent.len() as u64;
-        let left = usize::try_from(next.saturating_sub(recent)).unwrap_or(0);
+        let left = usize::try_from(next.saturating_sub(oldest)).unwrap_or(0);
         inner.recent.truncate(left);
         let skip = inner.positions.len().saturating_sub(inner.recent.len());
         inner.recent_bytes = inner.positions.iter().skip(skip).map(|it| u64::from(it.length)).sum();
-        inner.reset_tip(next);
+        let (segments, positions) = (inner.segments.clone(), inner.positions.clone());
+        drop(inner);
+        let link = recovery::relink(&segments, &positions)?;
+        self.inner.write().link = link;
+        Ok(())
     }
 }
 
 impl Inner {
-    /// Finds the tip again after a truncation.
-    fn reset_tip(&mut self, next: u64) {
-        let Some(height) = next.checked_sub(1).filter(|&height| height >= self.first) else {
-            self.tip = None;
-            self.recent.clear();
-            return;
-        };
-        let hash = match self.recent.back() {
-            Some(block) => Some(block_bytes::hash_of(&block.header)),
-            None => self.last_written().and_then(|(segment, position)| {
-                read_at(&segment, position, Height(height))
-                    .ok()
-                    .map(|block| block_bytes::hash_of(&block.header))
-            }),
-        };
-        match hash {
-            Some(hash) => self.tip = Some(Tip { height: Height(height), hash }),
-            None => {
-                let reason = format!("block {height} can't be read after a truncation");
-                self.stopped = Some(Fault::Stopped { reason });
-            }
+    /// The height that must come next; `None` when any may.
+    fn next_height(&self) -> Option<u64> {
+        match &self.link {
+            Some(link) => Some(link.tip().height.0 + 1),
+            // Nothing follows an unreadable end.
+            None if self.positions.is_empty() => None,
+            None => Some(self.first + self.positions.len() as u64),
         }
     }
 
@@ -542,12 +535,6 @@ impl Inner {
             Some(damage) => Err(Fault::Damaged(damage.clone())),
             None => Ok(()),
         }
-    }
-
-    fn last_written(&self) -> Option<(Segment, Position)> {
-        let position = *self.positions.last()?;
-        let segment = self.segments.get(position.segment as usize)?;
-        Some((segment.clone(), position))
     }
 
     /// Where the last record ends in the segment before index `kept`.

@@ -4,7 +4,6 @@
 
 mod apply;
 pub mod arrow_types;
-mod block_bytes;
 pub mod block_file;
 pub mod chain;
 mod chunk;

@@ -16,11 +16,12 @@ mod tests;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ledger::{Hash, Height};
+use ledger::{Header, Height, block::LinkError};
 
 use crate::{
-    Damage, Disk, Fault, File, block_bytes,
+    Damage, Disk, Fault, File,
     block_file::{
+        link::Link,
         record::{
             self, RECORD_HEADER, RECORD_MAGIC, RecordHeader, SEGMENT_COPY, SEGMENT_HEADER,
             SegmentHeader, Unreadable,
@@ -72,8 +73,8 @@ pub(crate) struct Recovered {
     /// Height of the first position.
     pub(crate) first: u64,
     pub(crate) positions: Vec<Position>,
-    /// Hash of the last block.
-    pub(crate) tip: Hash,
+    /// The last block; `None` for an empty file, and behind a gap.
+    pub(crate) link: Option<Link>,
     /// End of the last record in the last segment.
     pub(crate) end: u64,
     pub(crate) damage: BTreeMap<u64, Damage>,
@@ -95,8 +96,6 @@ struct Scan {
     out: Recovered,
     /// The next height, once the first segment's header was read.
     expected: u64,
-    /// The hash that the next block must name as its parent; `None` where it isn't known.
-    parent: Option<Hash>,
     /// Most heights that any record proves to have been safe.
     durable: u64,
     breaks: Vec<Break>,
@@ -117,7 +116,6 @@ pub(crate) fn recover(
     let mut scan = Scan {
         out: Recovered::default(),
         expected: 0,
-        parent: None,
         durable: watermark.count(),
         breaks: Vec::new(),
         dirty_tail: false,
@@ -160,7 +158,7 @@ fn open_segment(disk: &dyn Disk, scan: &mut Scan, number: u32, is_last: bool) ->
                 offset: 0,
                 detail: format!("{name}: both copies of the segment's header are damaged"),
             });
-            scan.parent = None;
+            scan.out.link = None;
             // Never torn: blocks lie behind it.
             scan.durable = scan.durable.max(scan.expected + 1);
             return Ok(());
@@ -221,7 +219,7 @@ fn leave_gap(scan: &mut Scan, next: u64) {
         scan.out.positions.push(Position { segment, eighth: 0, length: 0 });
     }
     scan.expected = scan.expected.max(next);
-    scan.parent = None;
+    scan.out.link = None;
 }
 
 fn scan_segment(scan: &mut Scan, length: u64) -> Result<(), Fault> {
@@ -236,18 +234,16 @@ fn scan_segment(scan: &mut Scan, length: u64) -> Result<(), Fault> {
             Ok((header, _)) if header.height.0 != scan.expected => {
                 format!("block {} is here instead", header.height.0)
             }
-            Ok((header, body)) => match block_bytes::header_of(body) {
-                Ok(block) if block.height == header.height => {
-                    let hash = block_bytes::hash_of(&block);
-                    link(scan, index, at, block.parent);
+            Ok((header, body)) => match Header::decode_front(body) {
+                Ok((block, _)) if block.height == header.height => {
+                    link(scan, index, at, &block);
                     scan.out.positions.push(position(index, at, header.length));
                     scan.durable = scan.durable.max(header.durable);
-                    (scan.expected, scan.parent) = (scan.expected + 1, Some(hash));
-                    scan.out.tip = hash;
+                    scan.expected += 1;
                     at += header.record_length();
                     continue;
                 }
-                Ok(block) => format!("its header says height {}", block.height.0),
+                Ok((block, _)) => format!("its header says height {}", block.height.0),
                 Err(error) => format!("its header doesn't decode: {error}"),
             },
             Err(detail) => detail,
@@ -271,22 +267,31 @@ fn scan_segment(scan: &mut Scan, length: u64) -> Result<(), Fault> {
     }
 }
 
-/// Checks the link to the block before; a wrong one speaks against the earlier block, whose record is whole
-/// and whose hash is not what its successor knew.
-fn link(scan: &mut Scan, segment: usize, offset: u64, parent: Hash) {
-    if let Some(known) = scan.parent
-        && known != parent
-    {
-        let height = scan.expected - 1;
-        scan.durable = scan.durable.max(scan.expected);
-        scan.breaks.push(Break {
-            height,
-            resumed: scan.expected,
-            segment,
-            offset,
-            detail: format!("its hash is {known}, but its successor names {parent} as its parent"),
-        });
-    }
+/// Checks that a header follows the one before. A wrong parent speaks against the earlier block, whose record
+/// is whole and whose hash is not what its successor knew; all else against this one.
+fn link(scan: &mut Scan, segment: usize, offset: u64, header: &Header) {
+    let result = match &mut scan.out.link {
+        Some(link) => link.advance(header).map(drop),
+        None if scan.out.positions.is_empty() => {
+            Link::begin(header).map(|link| scan.out.link = Some(link))
+        }
+        None => {
+            scan.out.link = Some(Link::behind_gap(header));
+            Ok(())
+        }
+    };
+    let Err(error) = result else { return };
+    scan.out.link = Some(Link::behind_gap(header));
+    let (height, detail) = match error {
+        LinkError::Parent { due, found, .. } => (
+            scan.expected - 1,
+            format!("its hash is {due}, but its successor names {found} as its parent"),
+        ),
+        other => (scan.expected, other.to_string()),
+    };
+    // A record that is whole was not torn.
+    scan.durable = scan.durable.max(height + 1);
+    scan.breaks.push(Break { height, resumed: height + 1, segment, offset, detail });
 }
 
 /// Decides: torn tail or damage.
@@ -330,23 +335,29 @@ fn settle(scan: &mut Scan, preallocate: u64) -> Result<(), Fault> {
     segment.file.preallocate(offset.next_multiple_of(preallocate.max(8))).map_err(fault)?;
     scan.out.end = offset;
     scan.out.cut = Some(Cut { file: segment.name.clone(), offset, height: Height(scan.expected) });
-    scan.out.tip = last_hash(&scan.out)?;
+    scan.out.link = relink(&scan.out.segments, &scan.out.positions)?;
     Ok(())
 }
 
-/// The hash of the last block that is kept.
-fn last_hash(out: &Recovered) -> Result<Hash, Fault> {
-    let Some(position) = out.positions.last() else { return Ok(Hash::default()) };
-    let Some(segment) = out.segments.get(position.segment as usize) else {
-        return Err(Fault::Internal("a position without its segment".to_owned()));
-    };
-    let fault = |error| Fault::io(format!("read {}", segment.name), error);
-    let length = segment.file.len().map_err(fault)?;
-    let mut window = Window::new(&*segment.file, length);
-    let body = read_record(&mut window, position.offset(), segment.header.salt).map_err(fault)?;
-    body.and_then(|(_, body)| block_bytes::header_of(body))
-        .map(|header| block_bytes::hash_of(&header))
-        .map_err(Fault::Internal)
+/// Reads the headers at all positions again, and gives the end of their chain.
+pub(crate) fn relink(segments: &[Segment], positions: &[Position]) -> Result<Option<Link>, Fault> {
+    let mut link: Option<Link> = None;
+    for (index, segment) in segments.iter().enumerate() {
+        let fault = |error| Fault::io(format!("read {}", segment.name), error);
+        let length = segment.file.len().map_err(fault)?;
+        let mut window = Window::new(&*segment.file, length);
+        for position in positions.iter().filter(|it| it.segment as usize == index) {
+            let record = read_record(&mut window, position.offset(), segment.header.salt);
+            let (_, body) = record.map_err(fault)?.map_err(Fault::Internal)?;
+            let broken = |error: &dyn std::fmt::Display| Fault::Internal(error.to_string());
+            let (header, _) = Header::decode_front(body).map_err(|error| broken(&error))?;
+            match &mut link {
+                Some(link) => drop(link.advance(&header).map_err(|error| broken(&error))?),
+                None => link = Some(Link::begin(&header).map_err(|error| broken(&error))?),
+            }
+        }
+    }
+    Ok(link)
 }
 
 /// Makes what was read safe. The last group is written again: when its sync failed before a restart, the

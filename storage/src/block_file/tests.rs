@@ -1,7 +1,5 @@
 //! The block file in ordinary use, on a real and on a simulated disk.
 
-use std::sync::mpsc::channel;
-
 use super::*;
 use crate::{RealDisk, simulated::SimulatedDisk};
 
@@ -17,37 +15,21 @@ pub(crate) fn small() -> Options {
     }
 }
 
-/// A block that follows `parent`, with `size` bytes in its stamp.
-pub(crate) fn block(height: u64, parent: Hash, size: usize) -> Arc<Block> {
-    let header = ledger::Header {
-        version: 1,
-        suite: 1,
-        chain: Hash([7; 32]),
-        height: Height(height),
-        parent,
-        transactions_root: Hash::default(),
-        history_root: Hash::default(),
-        membership: None,
-        governance: Hash::default(),
-        time_us: i64::try_from(height).unwrap(),
-        proposer: Hash::default(),
-        transaction_count: 0,
-        state_digest: None,
-    };
-    let stamp = (0..size).map(|index| u8::try_from((index * 7 + size) % 256).unwrap()).collect();
-    Arc::new(Block { header, stamp, membership: Vec::new(), transactions: Vec::new() })
-}
-
-/// As many blocks as there are sizes, behind the file's tip.
+/// As many blocks as there are sizes, behind the file's tip; the sizes are of their stamps.
 pub(crate) fn blocks(file: &BlockFile, sizes: &[usize]) -> Vec<Arc<Block>> {
-    let tip = file.tip();
-    let mut parent = tip.map_or_else(Hash::default, |tip| tip.hash);
-    let mut height = tip.map_or(0, |tip| tip.height.0 + 1);
+    let mut link = file.shared.inner.read().link.clone();
     let mut out = Vec::new();
     for &size in sizes {
-        let block = block(height, parent, size);
-        (parent, height) = (block_bytes::hash_of(&block.header), height + 1);
-        out.push(block);
+        let height = link.as_ref().map_or(0, |link| link.tip().height.0 + 1);
+        let fill = |index| u8::try_from((index * 7 + size) % 256).unwrap_or_default();
+        let stamp = (0..size).map(fill).collect();
+        let proposal = Proposal { stamp, ..Proposal::default() };
+        let block = link::make(link.as_ref(), Height(height), proposal).unwrap();
+        match &mut link {
+            Some(link) => drop(link.advance(&block.header).unwrap()),
+            None => link = Some(Link::begin(&block.header).unwrap()),
+        }
+        out.push(Arc::new(block));
     }
     out
 }
@@ -125,9 +107,11 @@ fn blocks_that_do_not_follow_are_refused() {
     let disk = SimulatedDisk::new();
     let file = open(&disk);
     append(&file, &[1, 2]).unwrap();
-    let stranger = block(2, Hash([1; 32]), 3);
+    let mut stranger = Block::clone(&blocks(&file, &[3])[0]);
+    stranger.header.parent = ledger::Hash([1; 32]);
+    let stranger = Arc::new(stranger);
     assert!(matches!(wait(|done| file.append(vec![stranger], done)), Err(Fault::Internal(_))));
-    let gap = block(5, file.tip().unwrap().hash, 3);
+    let gap = Arc::clone(&blocks(&file, &[3, 4])[1]);
     assert!(matches!(wait(|done| file.append(vec![gap], done)), Err(Fault::Internal(_))));
     append(&file, &[3]).unwrap();
 }
@@ -144,7 +128,7 @@ fn truncation_takes_blocks_away_at_any_place() {
         wait(|done| file.truncate_after(keep.map(Height), done)).unwrap();
         all.truncate(keep.map_or(0, |keep| usize::try_from(keep + 1).unwrap()));
         if keep.is_none() {
-            assert_eq!(file.tip(), None);
+            assert!(file.tip().is_none());
         } else {
             assert_holds(&file, &all);
         }

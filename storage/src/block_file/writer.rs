@@ -19,7 +19,7 @@ use super::{
     watermark::Watermark,
 };
 use crate::{
-    Disk, Fault, block_bytes,
+    Disk, Fault,
     recovery::{Position, Segment},
     vote,
 };
@@ -171,7 +171,7 @@ impl Writer {
     /// Puts a block into the group; begins a new segment when this one is full.
     fn add(&mut self, block: &Block) -> Result<(), Fault> {
         let height = block.header.height;
-        let body = block_bytes::encode(block);
+        let body = block.encode();
         let length = record::padded(body.len() as u64 + record::RECORD_HEADER as u64);
         let begun = self.end + self.group.bytes.len() as u64;
         if self.shared.has_no_segment()
@@ -306,8 +306,7 @@ impl Writer {
             segment.file.sync_data().map_err(fault)?;
         }
         (self.next, self.end, self.allocated) = (next, kept.end, 0);
-        self.shared.truncate(next, kept.removed.len());
-        Ok(())
+        self.shared.truncate(next, kept.removed.len())
     }
 }
 
