@@ -28,7 +28,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use crate::recovery::Cut;
 use crate::{
-    Damage, Disk, Fault,
+    BlockSource, Damage, Disk, Fault,
     disk::LockGuard,
     recovery::{self, Position, Recovered, Segment, Window},
     vote,
@@ -307,6 +307,12 @@ impl BlockFile {
             tracing::error!("the block writer panicked");
         }
         drop(self.lock.lock().take());
+    }
+}
+
+impl BlockSource for BlockFile {
+    fn block(&self, height: Height) -> Result<Arc<Block>, Fault> {
+        self.read(height)?.ok_or_else(|| Fault::Internal(format!("no block {}", height.0)))
     }
 }
 

@@ -1,0 +1,234 @@
+//! The consensus log is the block file: an entry's index is its block's height. This adapter makes blocks of
+//! entries and entries of blocks; it neither validates nor applies them.
+
+#[cfg(test)]
+mod tests;
+
+use std::{fmt::Debug, io, ops::RangeBounds, sync::Arc};
+
+use ledger::{Block, Hash, Height, Proposal};
+use openraft::{
+    OptionalSend, RaftLogReader,
+    entry::RaftEntry,
+    storage::{IOFlushed, LogState, RaftLogStorage},
+};
+use parking_lot::RwLock;
+use storage::{BlockFile, Clock, Fault};
+use tokio::sync::oneshot;
+
+use crate::{
+    codec,
+    types::{Body, Entry, EntryId, Payload, Types, Vote},
+};
+
+/// Most entries that are read at once for another node.
+const READ_AHEAD: u64 = 64;
+
+/// Gives `Catalog::governance` of the newest state, with the height that it is of.
+pub(crate) type Governance = Arc<dyn Fn() -> (Height, Hash) + Send + Sync>;
+
+/// The log, and its reader. Copies are the same log.
+#[derive(Clone)]
+pub(crate) struct LogStore {
+    blocks: Arc<BlockFile>,
+    clock: Arc<dyn Clock>,
+    /// The hash of this node's public key.
+    proposer: Hash,
+    governance: Governance,
+    marks: Arc<RwLock<Marks>>,
+}
+
+/// What consensus notes beside the log, in memory. The log is never purged on disk: a purge moves a mark.
+#[derive(Default)]
+struct Marks {
+    purged: Option<EntryId>,
+    committed: Option<EntryId>,
+}
+
+impl LogStore {
+    pub(crate) fn new(
+        blocks: Arc<BlockFile>,
+        clock: Arc<dyn Clock>,
+        proposer: Hash,
+        governance: Governance,
+    ) -> Self {
+        Self { blocks, clock, proposer, governance, marks: Arc::default() }
+    }
+
+    /// Makes the block of an entry, at the entry's place.
+    fn block_of(&self, entry: Entry) -> io::Result<Arc<Block>> {
+        let id = entry.log_id();
+        let membership =
+            entry.payload.members.as_ref().map_or(Ok(Vec::new()), codec::encode_members)?;
+        let (transactions, governance) = match entry.payload.body {
+            Body::Block(block) => return Ok(block),
+            Body::Draft(draft) => (draft.transactions, draft.governance),
+            Body::Blank => (Vec::new(), self.governance_before(id.index)?),
+        };
+        let proposal = Proposal {
+            clock_us: self.clock.now_us(),
+            proposer: self.proposer,
+            governance,
+            stamp: codec::encode_stamp(&id.leader_id),
+            membership,
+            transactions,
+            state_digest: None,
+        };
+        self.blocks.make(Height(id.index), proposal).map(Arc::new).map_err(to_io)
+    }
+
+    /// The member set and policies in force before a block that has no transactions of its own.
+    fn governance_before(&self, index: u64) -> io::Result<Hash> {
+        let (height, governance) = (self.governance)();
+        if index > 0 && height.0 + 1 < index {
+            // Blocks in between may have changed it.
+            return Err(io::Error::other(format!(
+                "the state is at block {}, too far back for block {index}",
+                height.0
+            )));
+        }
+        Ok(governance)
+    }
+
+    fn read(&self, index: u64) -> io::Result<Option<Entry>> {
+        let Some(block) = self.blocks.read(Height(index)).map_err(to_io)? else { return Ok(None) };
+        let members = match block.membership.as_slice() {
+            [] => None,
+            bytes => Some(codec::decode_members(bytes)?),
+        };
+        let id = codec::entry_id(&block)?;
+        Ok(Some(Entry::new(id, Payload { body: Body::Block(block), members })))
+    }
+
+    /// The indexes that a range asks for and the log has.
+    fn bounds<RB: RangeBounds<u64>>(&self, range: &RB) -> std::ops::Range<u64> {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
+        let start = match range.start_bound() {
+            Included(&start) => start,
+            Excluded(&start) => start.saturating_add(1),
+            Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Included(&end) => end.saturating_add(1),
+            Excluded(&end) => end,
+            Unbounded => u64::MAX,
+        };
+        let purged = self.marks.read().purged.map_or(0, |id| id.index + 1);
+        let first = self.blocks.first().map_or(0, |height| height.0).max(purged);
+        let next = self.blocks.tip().map_or(0, |tip| tip.height.0 + 1);
+        start.max(first)..end.min(next)
+    }
+
+    /// The place of the newest block.
+    pub(crate) fn last(&self) -> io::Result<Option<EntryId>> {
+        let Some(tip) = self.blocks.tip() else { return Ok(None) };
+        let block = self.blocks.read(tip.height).map_err(to_io)?;
+        block.map(|block| codec::entry_id(&block)).transpose()
+    }
+
+    /// Runs a call of the block file that answers by callback.
+    async fn wait(
+        &self,
+        call: impl FnOnce(&BlockFile, storage::block_file::Done) -> Result<(), Fault>,
+    ) -> io::Result<()> {
+        let (sender, receiver) = oneshot::channel();
+        call(&self.blocks, Box::new(move |result| drop(sender.send(result)))).map_err(to_io)?;
+        match receiver.await {
+            Ok(result) => result.map_err(to_io),
+            Err(_) => Err(io::Error::other("the block writer is gone")),
+        }
+    }
+}
+
+/// A fault as the consensus library carries it.
+pub(crate) fn to_io(fault: Fault) -> io::Error {
+    io::Error::other(fault)
+}
+
+impl RaftLogReader<Types> for LogStore {
+    async fn try_get_log_entries<RB>(&mut self, range: RB) -> io::Result<Vec<Entry>>
+    where
+        RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        let mut entries = Vec::new();
+        for index in self.bounds(&range) {
+            match self.read(index)? {
+                Some(entry) => entries.push(entry),
+                None => break,
+            }
+        }
+        Ok(entries)
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
+        self.blocks.vote().map(|bytes| codec::decode_vote(&bytes)).transpose()
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        self.try_get_log_entries(start..end.min(start.saturating_add(READ_AHEAD))).await
+    }
+}
+
+impl RaftLogStorage<Types> for LogStore {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<Types>> {
+        let purged = self.marks.read().purged;
+        Ok(LogState { last_purged_log_id: purged, last_log_id: self.last()?.max(purged) })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        let bytes = codec::encode_vote(vote);
+        self.wait(|blocks, done| blocks.save_vote(bytes, done)).await
+    }
+
+    async fn save_committed(&mut self, committed: Option<EntryId>) -> io::Result<()> {
+        self.marks.write().committed = committed;
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> io::Result<Option<EntryId>> {
+        Ok(self.marks.read().committed)
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        // A block is made on the one before it, so each is handed over before the next is made. The writer
+        // syncs them together, and only the last one's callback is told.
+        let mut callback = Some(callback);
+        let mut entries = entries.into_iter().peekable();
+        while let Some(entry) = entries.next() {
+            let block = self.block_of(entry)?;
+            let callback = if entries.peek().is_none() { callback.take() } else { None };
+            let done: storage::block_file::Done = match callback {
+                Some(callback) => {
+                    Box::new(move |result| callback.io_completed(result.map_err(to_io)))
+                }
+                None => Box::new(drop),
+            };
+            self.blocks.append(vec![block], done).map_err(to_io)?;
+        }
+        if let Some(callback) = callback {
+            callback.io_completed(Ok(()));
+        }
+        Ok(())
+    }
+
+    async fn truncate_after(&mut self, last: Option<EntryId>) -> io::Result<()> {
+        let keep = last.map(|id| Height(id.index));
+        self.wait(|blocks, done| blocks.truncate_after(keep, done)).await
+    }
+
+    async fn purge(&mut self, id: EntryId) -> io::Result<()> {
+        let mut marks = self.marks.write();
+        marks.purged = marks.purged.max(Some(id));
+        Ok(())
+    }
+}

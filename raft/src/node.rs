@@ -1,0 +1,334 @@
+//! One node of one chain: opens the block file, brings the state up to its end, runs consensus over both, and
+//! takes transactions. Knows no socket and no configuration file.
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use ledger::{Block, Hash, Height, NodeKey, Proposal, Receipt, Transaction};
+use openraft::{Config, Raft, ServerState, SnapshotPolicy, async_runtime::watch::WatchReceiver};
+use parking_lot::Mutex;
+use storage::{
+    BlockFile, BoxFuture, Clock, Damage, Disk, Fault, Index, Order, State, StateConfig,
+    SubmitError, block_file,
+};
+
+use crate::{
+    codec,
+    log_store::LogStore,
+    network::Alone,
+    sequencer::{Bounds, Parts, Sequencer},
+    state_machine::StateMachine,
+    types::{EntryId, LeaderId, Members, NodeId, Peer, StoredMembers, Types},
+};
+
+/// The founder's number: the height of the genesis block, which admits it.
+const FOUNDER: NodeId = 0;
+/// How long a single voter may take to elect itself before opening gives up.
+const ELECTION: Duration = Duration::from_secs(20);
+
+/// What a node is opened with.
+pub struct Options {
+    /// This node's key.
+    pub key: NodeKey,
+    /// Where block times come from.
+    pub clock: Arc<dyn Clock>,
+    /// The key index; empty, or of this chain.
+    pub index: Arc<dyn Index>,
+    /// Bounds of the state.
+    pub state: StateConfig,
+    /// Sizes of the block file.
+    pub files: block_file::Options,
+    /// Bounds of the queue and of blocks.
+    pub bounds: Bounds,
+}
+
+/// A node that is open.
+pub struct Node {
+    key: NodeKey,
+    chain: Hash,
+    state: Arc<State>,
+    blocks: Arc<BlockFile>,
+    running: Option<Running>,
+    /// Why the node takes no writes, if it was opened that way.
+    read_only: Option<Fault>,
+    closed: Mutex<bool>,
+}
+
+struct Running {
+    raft: Raft<Types, StateMachine>,
+    sequencer: Sequencer,
+}
+
+/// How a node is.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The newest applied block.
+    pub head: storage::Head,
+    /// Whether this node leads its chain.
+    pub leads: bool,
+    /// Why it takes no writes, if so.
+    pub read_only: Option<Fault>,
+    /// Bytes of the block file, with the place kept ahead.
+    pub bytes: u64,
+}
+
+/// What replaying the block file gave.
+struct Replayed {
+    state: Arc<State>,
+    last: Option<EntryId>,
+    members: StoredMembers,
+    fault: Option<Fault>,
+}
+
+impl Node {
+    /// Opens the chain in a directory: recovers its files, applies all blocks to a fresh state, and elects
+    /// this node, its single voter. An empty directory gets a chain that begins with `genesis`.
+    ///
+    /// Damage and a full disk don't fail this: the node is then read-only, and says why in its status.
+    ///
+    /// # Errors
+    /// [`Fault::Locked`]; an empty directory without a genesis block; a key that is no member's; whatever
+    /// the disk says.
+    pub async fn open(
+        disk: Arc<dyn Disk>,
+        genesis: Option<Block>,
+        options: Options,
+    ) -> Result<Arc<Self>, Fault> {
+        let Options { key, clock, index, state, files, bounds } = options;
+        let public_key = key.public();
+        let opened = tokio::task::spawn_blocking(move || {
+            let blocks = Arc::new(BlockFile::open(disk, files)?);
+            if blocks.first().is_none() {
+                found(&blocks, genesis, public_key.0)?;
+            }
+            let replayed = replay(&blocks, state, index)?;
+            Ok::<_, Fault>((blocks, replayed))
+        });
+        let (blocks, replayed) =
+            opened.await.map_err(|error| Fault::Internal(error.to_string()))??;
+        let state = Arc::clone(&replayed.state);
+        state.set_block_source(Arc::clone(&blocks) as Arc<dyn storage::BlockSource>);
+        let chain = blocks.tip().map_or_else(Hash::default, |tip| tip.chain);
+        let (running, read_only) = match replayed.fault.clone() {
+            Some(fault) => (None, Some(fault)),
+            None => match run(&key, clock, &blocks, replayed, bounds).await {
+                Ok(running) => (Some(running), None),
+                Err(fault @ Fault::DiskFull { .. }) => (None, Some(fault)),
+                Err(fault) => return Err(fault),
+            },
+        };
+        if let Some(fault) = &read_only {
+            tracing::error!(%fault, "the node is read-only");
+        }
+        let closed = Mutex::new(false);
+        Ok(Arc::new(Self { key, chain, state, blocks, running, read_only, closed }))
+    }
+
+    /// The state, for reading.
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    /// The block file, for reading.
+    pub fn blocks(&self) -> &Arc<BlockFile> {
+        &self.blocks
+    }
+
+    /// The chain: its genesis block's hash.
+    pub fn chain(&self) -> Hash {
+        self.chain
+    }
+
+    /// How the node is.
+    pub fn status(&self) -> Status {
+        let leads = self.running.as_ref().is_some_and(|running| {
+            running.raft.metrics().borrow_watched().state == ServerState::Leader
+        });
+        let bytes = self.blocks.bytes().unwrap_or(0);
+        Status { head: self.state.head(), leads, read_only: self.fault(), bytes }
+    }
+
+    /// Why nothing can be written, if so.
+    fn fault(&self) -> Option<Fault> {
+        self.read_only.clone().or_else(|| self.blocks.stopped())
+    }
+
+    /// Decides what is queued, then closes: consensus, the block file, the directory. May be called twice.
+    pub async fn shutdown(&self) {
+        let first = !std::mem::replace(&mut *self.closed.lock(), true);
+        if !first {
+            return;
+        }
+        if let Some(running) = &self.running {
+            running.sequencer.close().await;
+            if let Err(error) = running.raft.shutdown().await {
+                tracing::error!(%error, "consensus did not shut down in order");
+            }
+        }
+        let blocks = Arc::clone(&self.blocks);
+        if tokio::task::spawn_blocking(move || blocks.close()).await.is_err() {
+            tracing::error!("the block file did not close in order");
+        }
+    }
+}
+
+impl Order for Node {
+    fn member(&self) -> Hash {
+        self.key.member()
+    }
+
+    fn sign(&self, transaction: &mut Transaction) -> Result<(), SubmitError> {
+        transaction.member = self.key.member();
+        transaction.sign(&self.key, self.chain).map_err(ledger::Refusal::from)?;
+        Ok(())
+    }
+
+    fn submit(&self, transaction: Transaction) -> BoxFuture<'static, Result<Receipt, SubmitError>> {
+        let queued = match (self.fault(), &self.running) {
+            (Some(Fault::DiskFull { .. }), _) => Err(storage::Shortage::Disk.into()),
+            (Some(fault), _) => Err(fault.into()),
+            (None, Some(running)) => running.sequencer.submit(transaction),
+            (None, None) => Err(SubmitError::ShuttingDown),
+        };
+        Box::pin(async move {
+            // Whoever should answer is gone: it may have been decided or not.
+            queued?.await.unwrap_or(Err(SubmitError::Unknown))
+        })
+    }
+}
+
+/// Writes the first block: the genesis transactions, with the founder as the single voter. It is the entry
+/// that consensus' own initialisation would have written.
+fn found(blocks: &BlockFile, genesis: Option<Block>, public_key: [u8; 32]) -> Result<(), Fault> {
+    let Some(genesis) = genesis else {
+        return Err(Fault::Internal("the data directory holds no chain".to_owned()));
+    };
+    let peer = Peer { address: String::new(), public_key };
+    let members = Members::new(
+        vec![BTreeSet::from([FOUNDER])],
+        std::collections::BTreeMap::from([(FOUNDER, peer)]),
+    );
+    let internal = |error: &dyn std::fmt::Display| Fault::Internal(error.to_string());
+    let members = members.map_err(|error| internal(&error))?;
+    let proposal = Proposal {
+        clock_us: genesis.header.time_us,
+        proposer: genesis.header.proposer,
+        governance: genesis.header.governance,
+        stamp: codec::encode_stamp(&LeaderId { term: 0, node_id: FOUNDER }),
+        membership: codec::encode_members(&members).map_err(|error| internal(&error))?,
+        transactions: genesis.transactions,
+        state_digest: genesis.header.state_digest,
+    };
+    let block = blocks.make(Height(0), proposal)?;
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let done = Box::new(move |result| drop(sender.send(result)));
+    blocks.append(vec![Arc::new(block)], done)?;
+    receiver.recv().map_err(|error| internal(&error))?
+}
+
+/// Applies all blocks to a fresh state. With a single voter, what is durable is committed.
+fn replay(
+    blocks: &BlockFile,
+    config: StateConfig,
+    index: Arc<dyn Index>,
+) -> Result<Replayed, Fault> {
+    let mut last = None;
+    let mut members = StoredMembers::default();
+    let mut fault = None;
+    let count = blocks.tip().map_or(0, |tip| tip.height.0 + 1);
+    let all = (0..count).map(|height| {
+        let block = load(blocks, Height(height)).and_then(|block| {
+            let id = codec::entry_id(&block).map_err(|error| damaged(Height(height), &error))?;
+            if !block.membership.is_empty() {
+                let found = codec::decode_members(&block.membership)
+                    .map_err(|error| damaged(Height(height), &error))?;
+                members = StoredMembers::new(Some(id), found);
+            }
+            last = Some(id);
+            Ok(block)
+        });
+        if let Err(found) = &block {
+            fault = Some(found.clone());
+        }
+        block
+    });
+    let state = State::open(config, index, all)?;
+    let fault = fault.or_else(|| blocks.damage().first().cloned().map(Fault::Damaged));
+    Ok(Replayed { state, last, members, fault })
+}
+
+/// Reads a block and holds its body against its header.
+fn load(blocks: &BlockFile, height: Height) -> Result<Block, Fault> {
+    let block = blocks.read(height)?;
+    let block = block.ok_or_else(|| Fault::Internal(format!("no block {}", height.0)))?;
+    block.verify_body().map_err(|error| damaged(height, &error))?;
+    Ok(Arc::unwrap_or_clone(block))
+}
+
+fn damaged(height: Height, detail: &dyn std::fmt::Display) -> Fault {
+    Fault::Damaged(Damage {
+        height: Some(height),
+        file: "block file".to_owned(),
+        offset: 0,
+        detail: detail.to_string(),
+    })
+}
+
+/// Starts consensus and waits until this node leads.
+async fn run(
+    key: &NodeKey,
+    clock: Arc<dyn Clock>,
+    blocks: &Arc<BlockFile>,
+    replayed: Replayed,
+    bounds: Bounds,
+) -> Result<Running, Fault> {
+    let Replayed { state, last, members, .. } = replayed;
+    let public_key = key.public().0;
+    let own = members.membership().nodes().find(|(_, peer)| peer.public_key == public_key);
+    let Some((&id, _)) = own else {
+        return Err(Fault::Internal("this node's key is no member's of the chain".to_owned()));
+    };
+    if members.membership().voter_ids().collect::<Vec<_>>() != [id] {
+        return Err(Fault::Internal("the chain has other voters, who can't be reached".to_owned()));
+    }
+    let source = Arc::clone(&state);
+    let governance = Arc::new(move || {
+        let snapshot = source.snapshot();
+        (snapshot.height(), snapshot.catalog().governance())
+    });
+    let log = LogStore::new(Arc::clone(blocks), clock, key.member(), governance);
+    let machine = StateMachine::new(Arc::clone(&state) as _, last, members);
+    let config = Config {
+        cluster_name: "stele".to_owned(),
+        heartbeat_interval: 250,
+        election_timeout_min: 1000,
+        election_timeout_max: 2000,
+        max_payload_entries: 64,
+        replication_lag_threshold: u64::MAX,
+        snapshot_policy: SnapshotPolicy::Never,
+        enable_pre_vote: Some(true),
+        enable_leader_restore: Some(true),
+        ..Config::default()
+    };
+    let config = config.validate().map_err(|error| Fault::Internal(error.to_string()))?;
+    let raft = Raft::new(id, Arc::new(config), Alone, log, machine)
+        .await
+        .map_err(|error| start_fault(blocks, &error))?;
+    // Nobody else can lead: there is nothing to wait for.
+    if raft.metrics().borrow_watched().state != ServerState::Leader {
+        raft.trigger().elect(false).await.map_err(|error| start_fault(blocks, &error))?;
+    }
+    let wait = raft.wait(Some(ELECTION));
+    let leads = wait.state(ServerState::Leader, "a single voter leads").await;
+    leads.map_err(|error| start_fault(blocks, &error))?;
+    let parts = Parts { raft: raft.clone(), state, blocks: Arc::clone(blocks), bounds };
+    let sequencer = Sequencer::start(parts)?;
+    Ok(Running { raft, sequencer })
+}
+
+/// Why consensus did not start: what stopped the block file, if that was it.
+fn start_fault(blocks: &BlockFile, error: &dyn std::fmt::Display) -> Fault {
+    blocks.stopped().unwrap_or_else(|| Fault::Internal(error.to_string()))
+}

@@ -1,0 +1,207 @@
+//! A node from an empty directory on.
+
+use ledger::{Genesis, Operation, TransactionId, catalog::Schema, transaction::Signature};
+use storage::{MemoryIndex, RealClock, RealDisk, simulated::SimulatedDisk};
+
+use super::*;
+
+fn key() -> NodeKey {
+    NodeKey::from_bytes(&[3; 32])
+}
+
+fn genesis() -> Block {
+    let genesis = Genesis {
+        database: "stele".to_owned(),
+        role: "stele".to_owned(),
+        verifier: None,
+        member: "first".to_owned(),
+        id: TransactionId([0; 16]),
+        time_us: 1,
+    };
+    genesis.block(&key()).unwrap()
+}
+
+fn options() -> Options {
+    Options {
+        key: key(),
+        clock: Arc::new(RealClock),
+        index: Arc::new(MemoryIndex::default()),
+        state: StateConfig::default(),
+        files: block_file::Options { preallocate: 4096, ..block_file::Options::default() },
+        bounds: Bounds::default(),
+    }
+}
+
+async fn open(disk: &Arc<dyn Disk>) -> Result<Arc<Node>, Fault> {
+    Node::open(Arc::clone(disk), Some(genesis()), options()).await
+}
+
+/// A transaction that makes a schema of this number.
+fn schema(node: &Node, number: u32, idempotency_key: Option<&str>) -> Transaction {
+    let name = format!("schema{number}");
+    let owner = ledger::Oid::FIRST_ROLE;
+    let object = ledger::Object::Schema(Schema { name, owner, comment: None });
+    let mut id = [9; 16];
+    id[..4].copy_from_slice(&number.to_le_bytes());
+    let oid = ledger::Oid(16384 + number);
+    let mut transaction = Transaction {
+        id: TransactionId(id),
+        user: "stele".to_owned(),
+        member: Hash::default(),
+        statement: String::new(),
+        idempotency_key: idempotency_key.map(str::to_owned),
+        snapshot: node.state().head().height,
+        operations: vec![Operation::Define { oid, object: Box::new(object) }],
+        signature: Signature::NONE,
+        endorsements: Vec::new(),
+    };
+    node.sign(&mut transaction).unwrap();
+    transaction
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chain_is_founded_grows_and_comes_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(directory.path()).unwrap());
+    let node = open(&disk).await.unwrap();
+    let mut receipts = Vec::new();
+    for number in 0..20 {
+        receipts.push(node.submit(schema(&node, number, None)).await.unwrap());
+    }
+    assert!(receipts.windows(2).all(|pair| pair[0].height < pair[1].height));
+    let head = node.state().head();
+    assert_eq!(head.height, receipts[19].height);
+    assert!(node.status().leads);
+    node.shutdown().await;
+    node.shutdown().await;
+    assert!(matches!(node.submit(schema(&node, 99, None)).await, Err(SubmitError::ShuttingDown)));
+    drop(node);
+    let start = tokio::time::Instant::now();
+    let node = open(&disk).await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(node.state().head().height >= head.height);
+    let again = node.submit(schema(&node, 100, None)).await.unwrap();
+    assert!(again.height > head.height);
+    // A leader alone keeps its lease.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    node.submit(schema(&node, 101, None)).await.unwrap();
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_at_once_share_blocks_and_conflicts_are_refused() {
+    let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());
+    let node = open(&disk).await.unwrap();
+    // OIDs must grow in the order of the chain, so these are handed in in order and awaited together.
+    let waiting: Vec<_> = (0..200).map(|number| node.submit(schema(&node, number, None))).collect();
+    let receipts = futures::future::join_all(waiting).await;
+    let heights: BTreeSet<Height> =
+        receipts.into_iter().map(|receipt| receipt.unwrap().height).collect();
+    assert!(heights.len() < 200, "{} blocks", heights.len());
+    let taken = node.submit(schema(&node, 7, None)).await;
+    assert!(matches!(taken, Err(SubmitError::Refused(_))), "{taken:?}");
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idempotency_key_gets_the_first_receipt() {
+    let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());
+    let node = open(&disk).await.unwrap();
+    let both = [
+        node.submit(schema(&node, 1, Some("order 7"))),
+        node.submit(schema(&node, 2, Some("order 7"))),
+    ];
+    let both: Vec<Receipt> =
+        futures::future::join_all(both).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(both[0], both[1]);
+    let later = node.submit(schema(&node, 3, Some("order 7"))).await.unwrap();
+    assert_eq!(later, both[0]);
+    node.shutdown().await;
+    drop(node);
+    let node = open(&disk).await.unwrap();
+    let later = node.submit(schema(&node, 4, Some("order 7"))).await.unwrap();
+    assert_eq!(later, both[0]);
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_goes_away_takes_nothing_back() {
+    let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());
+    let node = open(&disk).await.unwrap();
+    drop(node.submit(schema(&node, 1, None)));
+    node.submit(schema(&node, 2, None)).await.unwrap();
+    assert!(node.state().find_transaction(schema(&node, 1, None).id).is_some());
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
+    let simulated = SimulatedDisk::new();
+    let disk: Arc<dyn Disk> = Arc::new(simulated.clone());
+    let node = open(&disk).await.unwrap();
+    node.submit(schema(&node, 1, None)).await.unwrap();
+    simulated.set_capacity(Some(simulated.used()));
+    let mut number = 2;
+    // What was preallocated may still take some.
+    let refused = loop {
+        match node.submit(schema(&node, number, None)).await {
+            Ok(_) => number += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, SubmitError::Busy(storage::Shortage::Disk)), "{refused:?}");
+    assert!(node.status().read_only.is_none());
+    simulated.set_capacity(None);
+    node.submit(schema(&node, number, None)).await.unwrap();
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_sync_stops_writes_and_says_why() {
+    let simulated = SimulatedDisk::new();
+    let disk: Arc<dyn Disk> = Arc::new(simulated.clone());
+    let node = open(&disk).await.unwrap();
+    node.submit(schema(&node, 1, None)).await.unwrap();
+    simulated.fail_sync(0);
+    let outcome = node.submit(schema(&node, 2, None)).await;
+    assert!(matches!(outcome, Err(SubmitError::Unknown)), "{outcome:?}");
+    let later = node.submit(schema(&node, 3, None)).await;
+    let Err(SubmitError::Fault(Fault::Stopped { reason })) = later else { panic!("{later:?}") };
+    assert!(reason.contains("sync"), "{reason}");
+    // Reads go on.
+    assert!(node.state().snapshot().height() >= Height(1));
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_chain_is_opened_read_only() {
+    let simulated = SimulatedDisk::new();
+    let disk: Arc<dyn Disk> = Arc::new(simulated.clone());
+    let node = open(&disk).await.unwrap();
+    for number in 0..5 {
+        node.submit(schema(&node, number, None)).await.unwrap();
+    }
+    node.shutdown().await;
+    drop(node);
+    let bytes = simulated.bytes("00000000.blocks").unwrap();
+    let at = bytes.windows(7).position(|it| it == b"schema3").unwrap();
+    simulated.flip("00000000.blocks", at as u64, 1);
+    let node = open(&disk).await.unwrap();
+    let fault = node.status().read_only.unwrap();
+    let height = fault.damaged_height().unwrap();
+    assert_eq!(node.state().head().height.0 + 1, height.0);
+    let outcome = node.submit(schema(&node, 50, None)).await;
+    assert!(matches!(outcome, Err(SubmitError::Fault(Fault::Damaged(_)))), "{outcome:?}");
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_empty_directory_needs_a_genesis_block_and_a_chain_its_own_key() {
+    let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());
+    assert!(Node::open(Arc::clone(&disk), None, options()).await.is_err());
+    let node = open(&disk).await.unwrap();
+    node.shutdown().await;
+    drop(node);
+    let stranger = Options { key: NodeKey::from_bytes(&[4; 32]), ..options() };
+    assert!(Node::open(disk, None, stranger).await.is_err());
+}

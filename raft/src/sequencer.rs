@@ -1,0 +1,313 @@
+//! The one who decides what comes next: takes transactions, validates those that arrived while the last block
+//! was being made durable, proposes them as one block, and hands out the receipts. One block is in flight.
+//!
+//! It has a thread of its own, because validating a large transaction takes its time. A client that goes away
+//! takes nothing back: what is queued will be decided.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread::JoinHandle,
+};
+
+use ledger::{Receipt, Refusal, Transaction};
+use openraft::{
+    Raft,
+    errors::{ClientWriteError, RaftError},
+};
+use parking_lot::Mutex;
+use storage::{BlockFile, Fault, Shortage, State, SubmitError};
+use tokio::{runtime::Handle, sync::oneshot};
+
+use crate::{
+    state_machine::StateMachine,
+    types::{Draft, Types},
+    validator::Validator,
+};
+
+/// Bounds of the queue and of a block.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// Most transactions that wait; past it a client gets 53300.
+    pub queue: usize,
+    /// Most bytes of transactions that wait, unless there is only one; past it a client gets 53300.
+    pub queue_bytes: u64,
+    /// Most bytes of one transaction; past it a client gets 54000.
+    pub transaction_bytes: u64,
+    /// Most transactions in a block.
+    pub block: usize,
+    /// Bytes after which a block takes no further transaction.
+    pub block_bytes: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            queue: 8192,
+            queue_bytes: 512 << 20,
+            transaction_bytes: 256 << 20,
+            block: 4096,
+            block_bytes: 8 << 20,
+        }
+    }
+}
+
+type Reply = oneshot::Sender<Result<Receipt, SubmitError>>;
+
+struct Request {
+    transaction: Transaction,
+    bytes: u64,
+    reply: Reply,
+}
+
+/// The way in.
+pub(crate) struct Sequencer {
+    queue: Mutex<Option<SyncSender<Request>>>,
+    waiting: Arc<Waiting>,
+    bounds: Bounds,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    count: AtomicUsize,
+    bytes: AtomicU64,
+}
+
+/// What the thread works on.
+pub(crate) struct Parts {
+    pub(crate) raft: Raft<Types, StateMachine>,
+    pub(crate) state: Arc<State>,
+    pub(crate) blocks: Arc<BlockFile>,
+    pub(crate) bounds: Bounds,
+}
+
+impl Sequencer {
+    /// Starts the thread; must be called within the runtime that consensus runs on.
+    pub(crate) fn start(parts: Parts) -> Result<Self, Fault> {
+        let bounds = parts.bounds.clone();
+        let (sender, receiver) = sync_channel(bounds.queue);
+        let waiting = Arc::new(Waiting::default());
+        let (runtime, seen) = (Handle::current(), Arc::clone(&waiting));
+        let thread = std::thread::Builder::new()
+            .name("sequencer".to_owned())
+            .spawn(move || Worker { parts, runtime, waiting: seen }.run(&receiver))
+            .map_err(|error| Fault::io("start the sequencer", error))?;
+        let (queue, thread) = (Mutex::new(Some(sender)), Mutex::new(Some(thread)));
+        Ok(Self { queue, waiting, bounds, thread })
+    }
+
+    /// Queues a transaction.
+    pub(crate) fn submit(
+        &self,
+        transaction: Transaction,
+    ) -> Result<oneshot::Receiver<Result<Receipt, SubmitError>>, SubmitError> {
+        let bytes = size_of(&transaction);
+        if bytes > self.bounds.transaction_bytes {
+            return Err(too_large(bytes, self.bounds.transaction_bytes).into());
+        }
+        let queue = self.queue.lock();
+        let Some(sender) = queue.as_ref() else { return Err(SubmitError::ShuttingDown) };
+        let waiting = self.waiting.count.load(Ordering::Relaxed);
+        let busy = SubmitError::Busy(Shortage::Queue { waiting });
+        if waiting > 0
+            && self.waiting.bytes.load(Ordering::Relaxed) + bytes > self.bounds.queue_bytes
+        {
+            return Err(busy);
+        }
+        let (reply, receiver) = oneshot::channel();
+        self.waiting.count.fetch_add(1, Ordering::Relaxed);
+        self.waiting.bytes.fetch_add(bytes, Ordering::Relaxed);
+        match sender.try_send(Request { transaction, bytes, reply }) {
+            Ok(()) => Ok(receiver),
+            Err(error) => {
+                self.waiting.leave(bytes);
+                Err(match error {
+                    TrySendError::Full(_) => busy,
+                    TrySendError::Disconnected(_) => SubmitError::ShuttingDown,
+                })
+            }
+        }
+    }
+
+    /// Takes nothing more, decides what is queued, and ends.
+    pub(crate) async fn close(&self) {
+        drop(self.queue.lock().take());
+        let thread = self.thread.lock().take();
+        let Some(thread) = thread else { return };
+        match tokio::task::spawn_blocking(move || thread.join()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => tracing::error!("the sequencer panicked"),
+        }
+    }
+}
+
+impl Waiting {
+    fn leave(&self, bytes: u64) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Bytes that a transaction takes in a block, roughly and never less than its rows.
+fn size_of(transaction: &Transaction) -> u64 {
+    let rows = transaction.operations.iter().map(|operation| {
+        let row = operation.row().map_or(0, |row| row.bytes.len());
+        row as u64 + 64
+    });
+    rows.sum::<u64>() + transaction.statement.len() as u64 + 256
+}
+
+fn too_large(bytes: u64, bound: u64) -> Refusal {
+    Refusal::Data {
+        sqlstate: "54000",
+        message: format!("transaction of {bytes} bytes exceeds the limit of {bound} bytes"),
+    }
+}
+
+struct Worker {
+    parts: Parts,
+    runtime: Handle,
+    waiting: Arc<Waiting>,
+}
+
+/// Transactions that go into one block, with those who wait for each.
+#[derive(Default)]
+struct Batch {
+    transactions: Vec<Transaction>,
+    replies: Vec<Vec<Reply>>,
+    /// Place in the batch, by idempotency key.
+    keys: BTreeMap<String, usize>,
+    bytes: u64,
+}
+
+impl Worker {
+    fn run(self, queue: &Receiver<Request>) {
+        while let Ok(first) = queue.recv() {
+            let mut requests = vec![first];
+            let mut bytes = 0;
+            while requests.len() < self.parts.bounds.block {
+                bytes += requests.last().map_or(0, |request| request.bytes);
+                if bytes >= self.parts.bounds.block_bytes {
+                    break;
+                }
+                match queue.try_recv() {
+                    Ok(request) => requests.push(request),
+                    Err(_) => break,
+                }
+            }
+            let left: Vec<u64> = requests.iter().map(|request| request.bytes).collect();
+            self.order(requests);
+            for bytes in left {
+                self.waiting.leave(bytes);
+            }
+        }
+    }
+
+    /// Decides over all of these.
+    fn order(&self, requests: Vec<Request>) {
+        let snapshot = self.parts.state.snapshot();
+        let governance = snapshot.catalog().governance();
+        let mut validator = Validator::new(snapshot);
+        let mut batch = Batch::default();
+        for request in requests {
+            self.admit(&mut validator, &mut batch, request);
+        }
+        if batch.transactions.is_empty() {
+            return;
+        }
+        let Batch { transactions, replies, bytes, .. } = batch;
+        match self.propose(Draft { transactions, governance }, bytes) {
+            Ok(receipts) => {
+                let mut receipts = receipts.into_iter();
+                for waiting in replies {
+                    let receipt = receipts.next().ok_or(SubmitError::Unknown);
+                    answer_all(waiting, &receipt);
+                }
+            }
+            Err(error) => {
+                let outcome = Err(error);
+                replies.into_iter().for_each(|waiting| answer_all(waiting, &outcome));
+            }
+        }
+    }
+
+    fn admit(&self, validator: &mut Validator, batch: &mut Batch, request: Request) {
+        let Request { transaction, bytes, reply } = request;
+        if let Some(key) = &transaction.idempotency_key {
+            if let Some(receipt) = self.parts.state.receipt_of_key(key) {
+                return answer(reply, Ok(receipt));
+            }
+            if let Some(waiting) = batch.keys.get(key).and_then(|&it| batch.replies.get_mut(it)) {
+                return waiting.push(reply);
+            }
+        }
+        if self.parts.state.find_transaction(transaction.id).is_some()
+            || batch.transactions.iter().any(|other| other.id == transaction.id)
+        {
+            let detail = "its number was used before".to_owned();
+            return answer(reply, Err(Refusal::Malformed { detail }.into()));
+        }
+        let admitted = self
+            .parts
+            .state
+            .admit(&transaction)
+            .map_err(SubmitError::from)
+            .and_then(|()| validator.admit(&transaction));
+        if let Err(error) = admitted {
+            return answer(reply, Err(error));
+        }
+        if let Some(key) = &transaction.idempotency_key {
+            batch.keys.insert(key.clone(), batch.transactions.len());
+        }
+        batch.transactions.push(transaction);
+        batch.replies.push(vec![reply]);
+        batch.bytes += bytes;
+    }
+
+    /// Puts a block into the chain, and waits until it is durable and applied.
+    fn propose(&self, draft: Draft, bytes: u64) -> Result<Vec<Receipt>, SubmitError> {
+        self.reserve(bytes)?;
+        match self.runtime.block_on(self.parts.raft.client_write(draft)) {
+            Ok(response) => Ok(response.data.0),
+            // It never came into the log.
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => {
+                let reason = "this node does not lead its chain".to_owned();
+                Err(Fault::Stopped { reason }.into())
+            }
+            Err(error) => {
+                tracing::error!(%error, "a block was proposed and its outcome is not known");
+                Err(SubmitError::Unknown)
+            }
+        }
+    }
+
+    /// Makes sure that the disk has room for a block, so that a full disk refuses transactions and stops
+    /// nothing. Twice its rows: operations are longer in a block than their rows alone.
+    fn reserve(&self, bytes: u64) -> Result<(), SubmitError> {
+        let (sender, receiver) = oneshot::channel();
+        let done = Box::new(move |result| drop(sender.send(result)));
+        self.parts.blocks.reserve(bytes.saturating_mul(2), done)?;
+        match self.runtime.block_on(receiver) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Fault::DiskFull { .. })) => Err(Shortage::Disk.into()),
+            Ok(Err(fault)) => Err(fault.into()),
+            Err(_) => Err(SubmitError::ShuttingDown),
+        }
+    }
+}
+
+/// Tells one client; one that went away is no concern.
+fn answer(reply: Reply, outcome: Result<Receipt, SubmitError>) {
+    drop(reply.send(outcome));
+}
+
+fn answer_all(replies: Vec<Reply>, outcome: &Result<Receipt, SubmitError>) {
+    for reply in replies {
+        answer(reply, outcome.clone());
+    }
+}
