@@ -82,8 +82,10 @@ impl Applier {
         self.indexed = self.core.index.checkpoint()?;
         if let Some(checkpoint) = self.indexed {
             self.core.settled.store(checkpoint.settled.0, Ordering::Release);
+            return Ok(());
         }
-        Ok(())
+        // Entries without a checkpoint are what is left of a write that was cut short.
+        self.core.index.clear()
     }
 
     /// All blocks that there are were applied: an index that is ahead of them is of another chain.

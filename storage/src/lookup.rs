@@ -83,9 +83,9 @@ impl Entries {
         self.read_past(span, &mut found)?;
         let in_order = found.into_values();
         if self.reverse {
-            self.found.extend(in_order.rev())
+            self.found.extend(in_order.rev());
         } else {
-            self.found.extend(in_order)
+            self.found.extend(in_order);
         }
         Ok(())
     }

@@ -134,4 +134,5 @@ fn validate(snapshot: &Snapshot, transaction: &Transaction) -> Result<(), Submit
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "the numbers of these tests are small")]
 mod tests;

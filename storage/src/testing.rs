@@ -1,8 +1,6 @@
 //! What the tests of this crate start from: a table with a key, and transactions that are put together
 //! by hand.
 
-use std::sync::Arc;
-
 use arrow::array::{Array, ArrayRef, AsArray};
 use ledger::{
     Block, Column, ColumnNumber, Genesis, Height, NodeKey, Object, Oid, Operation, Proposal, Row,
@@ -166,9 +164,4 @@ pub(crate) fn texts(array: &ArrayRef) -> Vec<Option<String>> {
     let texts = arrow::compute::cast(array, &arrow::datatypes::DataType::Utf8).unwrap();
     let texts = texts.as_string::<i32>();
     (0..texts.len()).map(|i| texts.is_valid(i).then(|| texts.value(i).to_owned())).collect()
-}
-
-/// Shared by all who need a state over a memory index.
-pub(crate) fn state() -> Arc<crate::State> {
-    crate::State::new(crate::StateConfig::default(), Arc::new(crate::MemoryIndex::default()))
 }

@@ -1,1 +1,100 @@
-//! Tests.
+//! Entries stand in the order of their keys, the newest version of a key first; both engines agree.
+
+use std::{
+    ops::{Bound, RangeBounds},
+    sync::Arc,
+};
+
+use ledger::{Hash, Height, Oid};
+use proptest::prelude::*;
+
+use super::{Change, Checkpoint, Index, Space, after, entry, entry_bounds, row_of};
+use crate::{FjallIndex, MemoryIndex};
+
+#[test]
+fn newer_versions_of_a_key_come_first() {
+    let old = entry(Space::Present, Oid(1), b"key", 5);
+    let new = entry(Space::Present, Oid(1), b"key", 6);
+    assert!(new < old);
+    assert_eq!((row_of(&old), row_of(&new)), (Some(5), Some(6)));
+    assert_eq!(row_of(b"short"), None);
+}
+
+#[test]
+fn the_next_prefix_is_above_all_that_begin_with_one() {
+    assert_eq!(after(&[1, 2]), Some(vec![1, 3]));
+    assert_eq!(after(&[1, 255]), Some(vec![2]));
+    assert_eq!(after(&[255, 255]), None);
+}
+
+#[test]
+fn bounds_stay_within_their_index() {
+    let (from, to) =
+        entry_bounds(Space::Present, Oid(u32::MAX), &Bound::Unbounded, &Bound::Unbounded);
+    assert_eq!(from, Bound::Included(vec![1, 255, 255, 255, 255]));
+    assert_eq!(to, Bound::Excluded(vec![2]));
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    (any::<bool>(), proptest::collection::vec(0..4_u8, 1..4))
+        .prop_map(|(put, bytes)| if put { Change::Put(bytes) } else { Change::Remove(bytes) })
+}
+
+fn bound() -> impl Strategy<Value = Bound<Vec<u8>>> {
+    prop_oneof![
+        Just(Bound::Unbounded),
+        proptest::collection::vec(0..4_u8, 1..4).prop_map(Bound::Included),
+        proptest::collection::vec(0..4_u8, 1..4).prop_map(Bound::Excluded),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    #[test]
+    fn both_engines_keep_the_same_set(
+        batches in proptest::collection::vec(proptest::collection::vec(change(), 0..20), 1..6),
+        from in bound(),
+        to in bound(),
+        reverse in any::<bool>(),
+        limit in 1..10_usize,
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = FjallIndex::open(directory.path(), 1 << 20).unwrap();
+        let engines: [Arc<dyn Index>; 2] = [Arc::new(MemoryIndex::default()), Arc::new(disk)];
+        let mut model = std::collections::BTreeSet::new();
+        for (number, batch) in (0_u64..).zip(batches) {
+            let checkpoint = Checkpoint {
+                height: Height(number),
+                block: Hash([number as u8; 32]),
+                settled: Height(0),
+            };
+            for engine in &engines {
+                engine.write(batch.clone(), Some(checkpoint)).unwrap();
+                assert_eq!(engine.checkpoint().unwrap(), Some(checkpoint));
+            }
+            for change in batch {
+                match change {
+                    Change::Put(bytes) => model.insert(bytes),
+                    Change::Remove(bytes) => model.remove(&bytes),
+                };
+            }
+        }
+        let borrowed = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
+        let inside = |bytes: &&Vec<u8>| {
+            RangeBounds::<[u8]>::contains(&borrowed, bytes.as_slice())
+        };
+        let mut expected: Vec<Vec<u8>> = model.iter().filter(inside).cloned().collect();
+        if reverse {
+            expected.reverse();
+        }
+        expected.truncate(limit);
+        for engine in &engines {
+            assert_eq!(engine.page(borrowed, reverse, limit).unwrap(), expected);
+            engine.clear().unwrap();
+            assert_eq!(engine.checkpoint().unwrap(), None);
+            let all = (Bound::Unbounded, Bound::Unbounded);
+            assert_eq!(engine.page(all, false, 9).unwrap(), Vec::<Vec<u8>>::new());
+        }
+    }
+}

@@ -158,7 +158,7 @@ impl Table {
         self.withdraw(ticket);
     }
 
-    pub(super) fn mark(&mut self, owner: LockOwner) -> u64 {
+    pub(super) fn mark(&self, owner: LockOwner) -> u64 {
         self.owners.get(&owner).map_or(0, |owner| owner.next_mark)
     }
 

@@ -64,7 +64,8 @@ async fn history_has_every_version_and_every_delete() {
         let batch = batch.unwrap();
         let columns: Vec<_> = batch.columns().iter().map(texts).collect();
         for row in 0..batch.num_rows() {
-            let cells = columns.iter().map(|column| column[row].clone().unwrap_or("-".into()));
+            let cells =
+                columns.iter().map(|column| column[row].clone().unwrap_or_else(|| "-".into()));
             seen.push(cells.collect::<Vec<_>>().join(" "));
         }
     }

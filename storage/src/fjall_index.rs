@@ -1,0 +1,119 @@
+//! The key index on disk, in `fjall`: a log-structured tree whose memory is bounded whatever its size.
+//!
+//! It is written without syncs: its journal keeps the order of batches, so that after a power cut it holds
+//! a prefix of them with the checkpoint of that prefix, and the blocks after it are applied again.
+
+use std::{
+    fmt, fs,
+    ops::Bound,
+    path::{Path, PathBuf},
+};
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+
+use crate::{
+    Fault,
+    index::{Change, Checkpoint, Index, is_empty_range},
+};
+
+/// The only key of the keyspace `state`.
+const CHECKPOINT: &[u8] = b"checkpoint";
+
+/// Bytes of the cache for blocks of the tree, unless the node's configuration says otherwise.
+pub const INDEX_CACHE_BYTES: u64 = 128 << 20;
+
+/// An ordered set in a directory.
+pub struct FjallIndex {
+    database: Database,
+    entries: Keyspace,
+    state: Keyspace,
+    path: PathBuf,
+}
+
+impl fmt::Debug for FjallIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FjallIndex").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl FjallIndex {
+    /// Opens the index in a directory, which is made if it isn't there. What can't be opened is deleted
+    /// and begun anew, because blocks hold all that it says.
+    ///
+    /// # Errors
+    /// [`Fault::Derived`] when the directory can't be written.
+    pub fn open(path: &Path, cache_bytes: u64) -> Result<Self, Fault> {
+        match Self::try_open(path, cache_bytes) {
+            Ok(index) => Ok(index),
+            Err(fjall::Error::Locked) => Err(fault(fjall::Error::Locked)),
+            Err(error) => {
+                tracing::warn!(%error, path = %path.display(), "the key index can't be opened; it is made anew");
+                fs::remove_dir_all(path)
+                    .map_err(|error| Fault::io(format!("remove {}", path.display()), error))?;
+                Self::try_open(path, cache_bytes).map_err(fault)
+            }
+        }
+    }
+
+    fn try_open(path: &Path, cache_bytes: u64) -> Result<Self, fjall::Error> {
+        let database = Database::builder(path).cache_size(cache_bytes).open()?;
+        let entries = database.keyspace("entries", KeyspaceCreateOptions::default)?;
+        let state = database.keyspace("state", KeyspaceCreateOptions::default)?;
+        Ok(Self { database, entries, state, path: path.to_owned() })
+    }
+}
+
+impl Index for FjallIndex {
+    fn write(&self, changes: Vec<Change>, checkpoint: Option<Checkpoint>) -> Result<(), Fault> {
+        let mut batch = self.database.batch();
+        for change in changes {
+            match change {
+                Change::Put(entry) => batch.insert(&self.entries, entry, []),
+                Change::Remove(entry) => batch.remove(&self.entries, entry),
+            }
+        }
+        if let Some(checkpoint) = checkpoint {
+            batch.insert(&self.state, CHECKPOINT, ledger::codec::encode(&checkpoint));
+        }
+        batch.commit().map_err(fault)
+    }
+
+    fn checkpoint(&self) -> Result<Option<Checkpoint>, Fault> {
+        let bytes = self.state.get(CHECKPOINT).map_err(fault)?;
+        // What doesn't decode was written by another version: as good as none.
+        Ok(bytes.and_then(|bytes| ledger::codec::decode(&bytes).ok()))
+    }
+
+    fn page(
+        &self,
+        bounds: (Bound<&[u8]>, Bound<&[u8]>),
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, Fault> {
+        if is_empty_range(&bounds) {
+            return Ok(Vec::new());
+        }
+        let range = self.entries.range::<&[u8], _>(bounds);
+        let key = |guard: fjall::Guard| guard.key().map(|key| key.to_vec()).map_err(fault);
+        if reverse {
+            range.rev().take(limit).map(key).collect()
+        } else {
+            range.take(limit).map(key).collect()
+        }
+    }
+
+    fn clear(&self) -> Result<(), Fault> {
+        // The checkpoint goes first: entries without one are cleared again at the next opening.
+        self.state.remove(CHECKPOINT).map_err(fault)?;
+        self.database.persist(PersistMode::SyncData).map_err(fault)?;
+        self.entries.clear().map_err(fault)
+    }
+
+    fn resident_bytes(&self) -> u64 {
+        0
+    }
+}
+
+fn fault(error: fjall::Error) -> Fault {
+    Fault::Derived { what: "key index", detail: error.to_string() }
+}
