@@ -3,7 +3,7 @@
 //! Drivers hide what these tests compare. This one knows the protocol's messages and the SCRAM login, nothing of SQL.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -265,5 +265,19 @@ impl Client {
             }
             self.buffer.extend_from_slice(&chunk[..n]);
         }
+    }
+
+    /// Reads and forgets what has come, at most for this long.
+    pub(crate) fn drain(&mut self, time: Duration) {
+        let mut chunk = [0; 16 * 1024];
+        if self.socket.set_read_timeout(Some(time)).is_ok() {
+            while matches!(self.socket.read(&mut chunk), Ok(n) if n > 0) {}
+        }
+    }
+
+    /// Says that nothing more will come; the socket, to read the rest from.
+    pub(crate) fn hang_up(&mut self) -> &mut TcpStream {
+        drop(self.socket.shutdown(Shutdown::Write));
+        &mut self.socket
     }
 }

@@ -2,7 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test dies loudly")]
 
 mod client;
+mod copy;
+mod crash;
+mod flights;
+mod pgbench;
 mod postgres;
+mod psql;
+mod random;
 mod server;
 mod slt;
 mod tidy;
+mod wire;

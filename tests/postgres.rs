@@ -103,17 +103,43 @@ impl Drop for Postgres {
     }
 }
 
-/// Where PostgreSQL 15's programs are: `STELE_POSTGRES_BIN`, or the place Debian gives them.
+/// Where PostgreSQL 15's programs are: `STELE_TEST_POSTGRES`, or the place Debian gives them.
 pub(crate) fn bin_dir() -> PathBuf {
-    if let Some(dir) = std::env::var_os("STELE_POSTGRES_BIN") {
+    if let Some(dir) = std::env::var_os("STELE_TEST_POSTGRES") {
         return dir.into();
     }
     let debian = Path::new("/usr/lib/postgresql/15/bin");
     assert!(
         debian.join("initdb").exists(),
-        "these tests need PostgreSQL 15 with its server: run tests/run, or set STELE_POSTGRES_BIN"
+        "these tests need PostgreSQL 15 with its server: run tests/run, or set STELE_TEST_POSTGRES"
     );
     debian.to_owned()
+}
+
+/// psql of the same version, ready to connect to a server.
+pub(crate) fn psql(address: &Address) -> Command {
+    let mut command = Command::new(bin_dir().join("psql"));
+    command
+        .args(["-X", "-h", "127.0.0.1", "-U", &address.user, "-d", &address.database])
+        .args(["-p", &address.port.to_string(), "-v", "ON_ERROR_STOP=1"])
+        .env("PGPASSWORD", &address.password)
+        .env("PGTZ", "UTC")
+        .env("PGCLIENTENCODING", "UTF8")
+        .env_remove("PGOPTIONS")
+        .stdin(Stdio::null());
+    command
+}
+
+/// Runs a program to its end; what it wrote to its standard output. Panics when it fails.
+pub(crate) fn said(command: &mut Command) -> String {
+    let output = command.output().expect("a program");
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{command:?}: {stdout}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    stdout
 }
 
 fn is_root() -> bool {

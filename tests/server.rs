@@ -58,7 +58,14 @@ impl Server {
     pub(crate) fn try_start(&mut self) -> Result<(), String> {
         assert!(self.child.is_none(), "the server runs already");
         let began = Instant::now();
-        let mut child = Command::new(binary())
+        let mut command = Command::new(binary());
+        // The settings of these tests, and of whoever runs them, are none of the server's.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("STELE_") {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command
             .arg("start")
             .arg("--data")
             .arg(self.data())
@@ -183,9 +190,14 @@ impl Drop for Server {
     }
 }
 
-/// The binary under test: this build's, or the one `STELE_BINARY` names.
+/// A number that `name` in the environment sets, for a longer run by hand than CI's.
+pub(crate) fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
+}
+
+/// The binary under test: this build's, or the one `STELE_TEST_BINARY` names.
 pub(crate) fn binary() -> PathBuf {
-    std::env::var_os("STELE_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_stele").into(), Into::into)
+    std::env::var_os("STELE_TEST_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_stele").into(), Into::into)
 }
 
 /// A port that nobody listens on at this moment.

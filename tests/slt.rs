@@ -1,9 +1,9 @@
 //! The SQL scripts of tests/sql, run against Stele and against a real PostgreSQL: one expectation for both.
 //!
 //! What a script expects is recorded from PostgreSQL, never from Stele:
-//! `STELE_SLT_RECORD=1 cargo test -p server --test it slt::postgresql` writes each script of tests/sql anew.
+//! `STELE_TEST_RECORD=1 cargo test -p server --test it slt::postgresql` writes each script of tests/sql anew.
 //! Scripts in tests/sql/ledger say what PostgreSQL doesn't have; they are written by hand and run on Stele alone.
-//! `STELE_SLT=joins` runs only scripts with that in their name.
+//! `STELE_TEST_SCRIPT=joins` runs only scripts with that in their name.
 //!
 //! A column's letter in `query` is its type as RowDescription tells it, see [`Shape`].
 
@@ -200,7 +200,7 @@ fn run_all(engine: &str, scripts: &[PathBuf], run: impl Fn(&Path) -> Score + Syn
     for complaint in &complaints {
         writeln!(report, "{complaint}").unwrap();
     }
-    if let Some(path) = std::env::var_os("STELE_SLT_REPORT") {
+    if let Some(path) = std::env::var_os("STELE_TEST_REPORT") {
         std::fs::write(path, &report).unwrap();
     }
     assert!(complaints.is_empty(), "{} of {records} statements failed:\n{report}", complaints.len());
@@ -208,7 +208,7 @@ fn run_all(engine: &str, scripts: &[PathBuf], run: impl Fn(&Path) -> Score + Syn
 
 fn scripts(folder: &str) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests").join(folder);
-    let wanted = std::env::var("STELE_SLT").unwrap_or_default();
+    let wanted = std::env::var("STELE_TEST_SCRIPT").unwrap_or_default();
     let mut paths: Vec<_> = std::fs::read_dir(&root)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -221,7 +221,7 @@ fn scripts(folder: &str) -> Vec<PathBuf> {
 
 #[test]
 fn postgresql_answers_as_recorded() {
-    let recording = std::env::var_os("STELE_SLT_RECORD").is_some();
+    let recording = std::env::var_os("STELE_TEST_RECORD").is_some();
     let clusters = [Mutex::new(Postgres::start()), Mutex::new(Postgres::start())];
     run_all("postgresql", &scripts("sql"), |path| {
         let cluster =

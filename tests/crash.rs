@@ -1,0 +1,140 @@
+//! `kill -9` under concurrent writers: what was acknowledged is there after the restart, what wasn't is there wholly
+//! or not at all, and the chain verifies.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::client::{Address, Client, Failure};
+use crate::random::Random;
+use crate::server::{Server, binary, number};
+
+const WRITERS: i32 = 8;
+
+/// Rows of one transaction of several rows.
+const PARTS: usize = 5;
+
+/// What one writer knows.
+#[derive(Default)]
+struct Writer {
+    /// The number of its newest transaction, acknowledged or not.
+    newest: i64,
+    acknowledged: BTreeSet<i64>,
+}
+
+impl Writer {
+    /// Writes until the connection breaks or `stop` is set. Odd numbers are one row by autocommit, even ones are
+    /// a transaction of [`PARTS`] rows, a changed row and a deleted one.
+    fn write(&mut self, me: i32, address: &Address, stop: &AtomicBool) {
+        let Ok(mut client) = Client::connect(address) else { return };
+        while !stop.load(Ordering::Relaxed) {
+            self.newest += 1;
+            match one_transaction(&mut client, me, self.newest) {
+                Ok(()) => {
+                    self.acknowledged.insert(self.newest);
+                }
+                Err(failure) if failure.sqlstate == "lost" || failure.sqlstate == "57P01" => return,
+                Err(failure) => panic!("writer {me}, transaction {}: {failure}", self.newest),
+            }
+        }
+    }
+}
+
+fn one_transaction(client: &mut Client, me: i32, n: i64) -> Result<(), Failure> {
+    if n % 2 == 1 {
+        client.run(&format!("INSERT INTO entry VALUES ({me}, {n}, 0, repeat('x', {}))", n % 200))?;
+        return Ok(());
+    }
+    client.run("BEGIN")?;
+    let rows: Vec<_> = (0..PARTS).map(|part| format!("({me}, {n}, {part}, 'part')")).collect();
+    client.run(&format!("INSERT INTO entry VALUES {}", rows.join(", ")))?;
+    client.run(&format!("UPDATE progress SET newest = {n} WHERE writer = {me}"))?;
+    client.run(&format!("DELETE FROM ticket WHERE writer = {me}"))?;
+    client.run(&format!("INSERT INTO ticket VALUES ({me}, {n})"))?;
+    client.run("COMMIT")?;
+    Ok(())
+}
+
+fn set_up(server: &Server) {
+    let mut client = server.client();
+    for sql in [
+        "CREATE TABLE entry (writer int, n bigint, part int, filler text, PRIMARY KEY (writer, n, part))",
+        "CREATE TABLE progress (writer int PRIMARY KEY, newest bigint NOT NULL)",
+        "CREATE TABLE ticket (writer int NOT NULL REFERENCES progress, n bigint NOT NULL)",
+        "INSERT INTO progress SELECT g, 0 FROM generate_series(0, 7) g",
+        "INSERT INTO ticket SELECT g, 0 FROM generate_series(0, 7) g",
+    ] {
+        client.run(sql).unwrap();
+    }
+}
+
+/// Compares what the server holds for one writer with what the writer knows.
+fn check(client: &mut Client, me: i32, writer: &mut Writer) {
+    let sql = format!("SELECT n, count(*) FROM entry WHERE writer = {me} GROUP BY n ORDER BY n");
+    let answer = client.run(&sql).unwrap();
+    let mut present = BTreeSet::new();
+    for row in answer.rows {
+        let n: i64 = row[0].as_deref().unwrap().parse().unwrap();
+        let parts: usize = row[1].as_deref().unwrap().parse().unwrap();
+        let whole = if n % 2 == 1 { 1 } else { PARTS };
+        assert_eq!(parts, whole, "writer {me}: transaction {n} is there in part");
+        assert!(n <= writer.newest, "writer {me}: transaction {n} was never sent");
+        present.insert(n);
+    }
+    let lost: Vec<_> = writer.acknowledged.difference(&present).collect();
+    assert!(lost.is_empty(), "writer {me}: acknowledged and lost: {lost:?}");
+    let newest = present.iter().rev().find(|n| *n % 2 == 0).copied().unwrap_or(0);
+    for (table, column) in [("progress", "newest"), ("ticket", "n")] {
+        let sql = format!("SELECT {column} FROM {table} WHERE writer = {me}");
+        let answer = client.run(&sql).unwrap();
+        assert_eq!(answer.rows.len(), 1, "writer {me}: rows of {table}");
+        assert_eq!(answer.value().unwrap(), newest.to_string(), "writer {me}: {table}");
+    }
+    // What turned out to be committed stays so.
+    writer.acknowledged = present;
+}
+
+#[test]
+fn nothing_acknowledged_is_lost() {
+    let rounds = number("STELE_TEST_KILLS", 10);
+    let mut random = Random::from_environment("STELE_TEST_SEED");
+    let mut server = Server::start();
+    set_up(&server);
+    let mut writers: Vec<Writer> = (0..WRITERS).map(|_| Writer::default()).collect();
+    let mut slowest = Duration::ZERO;
+    for round in 1..=rounds {
+        let stop = AtomicBool::new(false);
+        let address = server.address();
+        let pause = Duration::from_millis(100 + random.next() % 900);
+        std::thread::scope(|scope| {
+            for (me, writer) in (0..).zip(&mut writers) {
+                let (address, stop) = (&address, &stop);
+                scope.spawn(move || writer.write(me, address, stop));
+            }
+            std::thread::sleep(pause);
+            server.kill();
+            stop.store(true, Ordering::Relaxed);
+        });
+        server.start_again();
+        slowest = slowest.max(server.last_start);
+        let mut client = server.client();
+        for (me, writer) in (0..).zip(&mut writers) {
+            check(&mut client, me, writer);
+        }
+        let wrong = client.run("SELECT * FROM ledger.verify() WHERE status <> 'ok'").unwrap();
+        assert_eq!(wrong.rows, Vec::<Vec<_>>::new(), "round {round}");
+        let total: usize = writers.iter().map(|w| w.acknowledged.len()).sum();
+        println!(
+            "kill {round} of {rounds} after {pause:?}: {total} transactions, ready after {:?}",
+            server.last_start
+        );
+    }
+    // A debug build hashes some ten times slower than what people run.
+    let limit = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 2 });
+    assert!(slowest < limit, "the slowest restart took {slowest:?}");
+    server.stop();
+    let output =
+        Command::new(binary()).arg("verify").arg("--data").arg(server.data()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
