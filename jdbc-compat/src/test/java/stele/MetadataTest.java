@@ -86,7 +86,7 @@ class MetadataTest {
     @Test
     void keys() throws SQLException {
         assertEquals(
-                List.of("n|2|child_pkey", "parent_id|1|child_pkey"),
+                List.of("parent_id|1|child_pkey", "n|2|child_pkey"),
                 rows(metadata.getPrimaryKeys(null, "meta", "child"), "COLUMN_NAME", "KEY_SEQ", "PK_NAME"));
         List<String> imported = List.of("parent|id|child|parent_id|child_parent_id_fkey|parent_pkey|"
                 + DatabaseMetaData.importedKeyCascade);
@@ -122,7 +122,7 @@ class MetadataTest {
         assertTrue(rows(metadata.getTablePrivileges(null, "meta", "parent"), "PRIVILEGE").contains("SELECT"));
         assertEquals(List.of(), rows(metadata.getProcedures(null, "meta", "%"), "PROCEDURE_NAME"));
         assertEquals(List.of(), rows(metadata.getFunctions(null, "meta", "%"), "FUNCTION_NAME"));
-        assertEquals(List.of(), rows(metadata.getUDTs(null, "meta", "%", null), "TYPE_NAME"));
+        assertEquals(List.of(), rows(metadata.getUDTs(null, "meta", "%", new int[] {Types.DISTINCT}), "TYPE_NAME"));
         assertTrue(rows(metadata.getClientInfoProperties(), "NAME").contains("ApplicationName"));
         assertTrue(metadata.getSQLKeywords().length() > 10);
     }
