@@ -22,11 +22,6 @@ pub(crate) struct Address {
 }
 
 impl Address {
-    /// The same server for another role.
-    pub(crate) fn as_user(&self, user: &str, password: &str) -> Self {
-        Self { user: user.to_owned(), password: password.to_owned(), ..self.clone() }
-    }
-
     /// The settings for tokio-postgres.
     pub(crate) fn config(&self) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();

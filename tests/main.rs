@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test dies loudly")]
 
 mod client;
+mod concurrent;
 mod copy;
 mod crash;
+mod driver;
 mod flights;
 mod pgbench;
 mod postgres;
