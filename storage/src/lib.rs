@@ -27,6 +27,7 @@ pub mod state;
 pub mod system_columns;
 #[cfg(test)]
 mod testing;
+pub mod verify;
 mod versions;
 mod vote;
 

@@ -430,7 +430,7 @@ pub(crate) fn read_record<'w>(
 }
 
 /// Looks for the next whole record behind `at` of a height above `height`.
-fn find_record(
+pub(crate) fn find_record(
     window: &mut Window<'_>,
     at: u64,
     salt: u64,

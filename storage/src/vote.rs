@@ -14,7 +14,8 @@ use std::io;
 
 use crate::{Damage, Disk, Fault, block_file::record::number};
 
-const NAME: &str = "vote";
+/// The file.
+pub(crate) const NAME: &str = "vote";
 const NEW: &str = "vote.new";
 const MAGIC: &[u8; 4] = b"SVOT";
 

@@ -20,7 +20,6 @@ use std::sync::Arc;
 use super::record::number;
 use crate::{Disk, Fault, File};
 
-const NAME: &str = "acknowledged";
 const MAGIC: &[u8; 4] = b"SACK";
 const SLOT: u64 = 512;
 
@@ -34,21 +33,28 @@ pub(crate) struct Watermark {
 }
 
 impl Watermark {
+    /// The file.
+    pub(crate) const NAME: &'static str = "acknowledged";
+
     /// Opens the file, or makes it.
     pub(crate) fn open(disk: &dyn Disk) -> Result<Self, Fault> {
-        let fault = |error| Fault::io(format!("open {NAME}"), error);
-        let file = disk.open(NAME, true).map_err(fault)?;
+        let fault = |error| Fault::io(format!("open {}", Self::NAME), error);
+        let file = disk.open(Self::NAME, true).map_err(fault)?;
         if file.len().map_err(fault)? < 2 * SLOT {
             file.preallocate(2 * SLOT).map_err(fault)?;
             file.sync_data().map_err(fault)?;
             disk.sync_dir().map_err(fault)?;
         }
-        let mut bytes = vec![0; 1024];
-        let read = file.read_at(&mut bytes, 0).map_err(fault)?;
-        bytes.truncate(read);
-        let newest =
-            [0, 512].iter().filter_map(|&at| decode(bytes.get(at..)?)).max().unwrap_or_default();
+        let newest = newest(&*file)?;
         Ok(Self { file, sequence: newest.0, count: newest.1, unsynced: false })
+    }
+
+    /// Reads the count of a file that may be in use.
+    pub(crate) fn peek(disk: &dyn Disk) -> Result<u64, Fault> {
+        let file = disk
+            .open(Self::NAME, false)
+            .map_err(|error| Fault::io(format!("open {}", Self::NAME), error))?;
+        Ok(newest(&*file)?.1)
     }
 
     /// Heights below this were acknowledged, or could have been.
@@ -75,7 +81,7 @@ impl Watermark {
         slot.extend_from_slice(&crc.to_le_bytes());
         self.file
             .write_at(&slot, sequence % 2 * SLOT)
-            .map_err(|error| Fault::io(format!("write {NAME}"), error))?;
+            .map_err(|error| Fault::io(format!("write {}", Self::NAME), error))?;
         (self.sequence, self.count, self.unsynced) = (sequence, count, true);
         Ok(())
     }
@@ -83,11 +89,24 @@ impl Watermark {
     /// Makes the last write safe.
     pub(crate) fn sync(&mut self) -> Result<(), Fault> {
         if self.unsynced {
-            self.file.sync_data().map_err(|error| Fault::io(format!("sync {NAME}"), error))?;
+            self.file
+                .sync_data()
+                .map_err(|error| Fault::io(format!("sync {}", Self::NAME), error))?;
             self.unsynced = false;
         }
         Ok(())
     }
+}
+
+/// The newest slot that reads: its sequence number and count.
+fn newest(file: &dyn File) -> Result<(u64, u64), Fault> {
+    let mut bytes = vec![0; 1024];
+    let read = file
+        .read_at(&mut bytes, 0)
+        .map_err(|error| Fault::io(format!("read {}", Watermark::NAME), error))?;
+    bytes.truncate(read);
+    let slots = [0, 512].iter().filter_map(|&at| decode(bytes.get(at..)?));
+    Ok(slots.max().unwrap_or_default())
 }
 
 fn decode(slot: &[u8]) -> Option<(u64, u64)> {

@@ -1,0 +1,170 @@
+//! Holds blocks, one after the other, against the chain before them: link, body, membership of whoever made
+//! them, signatures. Pure: it reads no file, and believes no block.
+
+use std::collections::BTreeMap;
+
+use ledger::{Block, Catalog, Hash, Object, Operation, PublicKey, Transaction, block::LinkError};
+
+use crate::block_file::link::Link;
+
+/// The chain so far.
+pub(super) struct ChainCheck {
+    /// Whether signatures are checked too, which takes most of the time.
+    signatures: bool,
+    link: Option<Link>,
+    /// Whether the block before had a wrong checksum: what doesn't follow it speaks against it.
+    doubted: bool,
+    catalog: Catalog,
+    governance: Hash,
+    members: BTreeMap<Hash, PublicKey>,
+    /// Whether all definitions so far are in `catalog`; behind a damaged block they may not be.
+    complete: bool,
+}
+
+/// What is wrong with a block.
+pub(super) struct Wrong {
+    /// Whether it is the block before whose bytes are wrong.
+    pub(super) before: bool,
+    pub(super) detail: String,
+}
+
+impl ChainCheck {
+    pub(super) fn new(signatures: bool) -> Self {
+        Self {
+            signatures,
+            link: None,
+            doubted: false,
+            catalog: Catalog::default(),
+            governance: Hash::default(),
+            members: BTreeMap::new(),
+            complete: true,
+        }
+    }
+
+    /// A block could not be read: what follows is checked as far as that goes.
+    pub(super) fn gap(&mut self) {
+        self.link = None;
+        self.complete = false;
+    }
+
+    /// The next block. Afterwards the chain goes on behind it, whatever was wrong; behind one whose checksum
+    /// is wrong (not `whole`) only if it links to the chain.
+    pub(super) fn block(&mut self, block: &Block, whole: bool) -> Vec<Wrong> {
+        let mut wrong = Vec::new();
+        self.link(block, &mut wrong);
+        if !whole && !wrong.is_empty() {
+            self.link = None;
+        }
+        self.doubted = !whole;
+        let own = |detail| Wrong { before: false, detail };
+        if let Err(error) = block.verify_body() {
+            let mut detail = error.to_string();
+            if let Some(place) = self.altered(block) {
+                detail = format!("{detail}; {place}");
+            }
+            wrong.push(own(detail));
+            self.complete = false;
+            return wrong;
+        }
+        let genesis = block.header.height.0 == 0;
+        if !genesis {
+            wrong.extend(self.governed(block).map(own));
+            wrong.extend(self.unsigned(block).map(own));
+        }
+        self.define(block);
+        if genesis {
+            wrong.extend(self.governed(block).map(own));
+            wrong.extend(self.unsigned(block).map(own));
+        }
+        wrong
+    }
+
+    fn link(&mut self, block: &Block, wrong: &mut Vec<Wrong>) {
+        let header = &block.header;
+        let result = match &mut self.link {
+            Some(link) => link.advance(header).map(drop),
+            None if header.height.0 == 0 => Link::begin(header).map(|link| self.link = Some(link)),
+            None => {
+                self.link = Some(Link::behind_gap(header));
+                Ok(())
+            }
+        };
+        let Err(error) = result else { return };
+        self.link = Some(Link::behind_gap(header));
+        if self.doubted && !matches!(error, LinkError::Parent { .. }) {
+            let detail = format!("its successor doesn't follow it: {error}");
+            return wrong.push(Wrong { before: true, detail });
+        }
+        wrong.push(match error {
+            LinkError::Parent { due, found, .. } => Wrong {
+                before: true,
+                detail: format!(
+                    "its header hashes to {due}, but its successor names {found} as its parent"
+                ),
+            },
+            other => Wrong { before: false, detail: other.to_string() },
+        });
+    }
+
+    /// Whether the header names the policies that were in force, and a member as its maker.
+    fn governed(&self, block: &Block) -> Option<String> {
+        if !self.complete {
+            return None;
+        }
+        if block.header.governance != self.governance {
+            return Some("its header names other members and policies than were in force".into());
+        }
+        (!self.members.contains_key(&block.header.proposer))
+            .then(|| format!("its proposer {} is no member", block.header.proposer))
+    }
+
+    /// The first transaction that its member did not sign.
+    fn unsigned(&self, block: &Block) -> Option<String> {
+        if !self.signatures {
+            return None;
+        }
+        let found =
+            block.transactions.iter().position(|it| self.is_signed(block, it) == Some(false));
+        found.map(|place| format!("transaction {place} is not what its member signed"))
+    }
+
+    /// `None` when the member can't be known.
+    fn is_signed(&self, block: &Block, transaction: &Transaction) -> Option<bool> {
+        let genesis = block.header.height.0 == 0;
+        let chain = if genesis { Hash::default() } else { block.header.chain };
+        match self.members.get(&transaction.member) {
+            Some(key) => Some(transaction.is_signed_by(key, chain).unwrap_or(false)),
+            None if self.complete => Some(false),
+            None => None,
+        }
+    }
+
+    /// Which transaction of a block with a wrong body was altered, if its signature tells.
+    fn altered(&self, block: &Block) -> Option<String> {
+        let place =
+            block.transactions.iter().position(|it| self.is_signed(block, it) == Some(false))?;
+        Some(format!("transaction {place} was altered"))
+    }
+
+    fn define(&mut self, block: &Block) {
+        let mut changed = false;
+        for operation in block.transactions.iter().flat_map(|it| &it.operations) {
+            match operation {
+                Operation::Define { object, .. } => {
+                    changed |= matches!(**object, Object::Member(_));
+                }
+                Operation::Drop { .. } => changed = true,
+                _ => continue,
+            }
+            self.complete &= self.catalog.apply(operation).is_ok();
+        }
+        if changed {
+            self.governance = self.catalog.governance();
+            self.members = self
+                .catalog
+                .members()
+                .map(|(_, member)| (member.public_key.member(), member.public_key))
+                .collect();
+        }
+    }
+}
