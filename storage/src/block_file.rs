@@ -31,7 +31,7 @@ use crate::{
     BlockSource, Damage, Disk, Fault,
     disk::LockGuard,
     recovery::{self, Position, Recovered, Segment, Window},
-    vote,
+    verify, vote,
 };
 use link::Link;
 use watermark::Watermark;
@@ -79,6 +79,7 @@ impl Default for Options {
 /// The block file, open for one process.
 pub struct BlockFile {
     shared: Arc<Shared>,
+    disk: Arc<dyn Disk>,
     commands: Mutex<Option<Sender<Command>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     vote: RwLock<Option<Vec<u8>>>,
@@ -144,13 +145,15 @@ impl BlockFile {
         let next = recovered.first + recovered.positions.len() as u64;
         let shared = Arc::new(Shared::new(recovered));
         let (commands, queue) = channel();
-        let writer = Writer::new(Arc::clone(&shared), disk, options, watermark, next, end);
+        let writer_disk = Arc::clone(&disk);
+        let writer = Writer::new(Arc::clone(&shared), writer_disk, options, watermark, next, end);
         let thread = std::thread::Builder::new()
             .name("block-writer".to_owned())
             .spawn(move || writer.run(&queue))
             .map_err(|error| Fault::io("start the writer", error))?;
         Ok(Self {
             shared,
+            disk,
             commands: Mutex::new(Some(commands)),
             thread: Mutex::new(Some(thread)),
             vote: RwLock::new(vote),
@@ -313,6 +316,17 @@ impl BlockFile {
 impl BlockSource for BlockFile {
     fn block(&self, height: Height) -> Result<Arc<Block>, Fault> {
         self.read(height)?.ok_or_else(|| Fault::Internal(format!("no block {}", height.0)))
+    }
+
+    fn verify(
+        &self,
+        _until: Height,
+        signatures: bool,
+        progress: &mut dyn FnMut(verify::Progress),
+    ) -> Result<verify::Report, Fault> {
+        // A damaged file is written by nobody: all its bytes can be judged.
+        let until = self.damage().is_empty().then(|| Height(self.durable()));
+        verify::verify(&*self.disk, verify::Options { signatures, until }, progress)
     }
 }
 

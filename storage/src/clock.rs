@@ -17,7 +17,9 @@ pub struct RealClock;
 
 impl Clock for RealClock {
     fn now_us(&self) -> i64 {
-        match SystemTime::now().duration_since(UNIX_EPOCH) {
+        #[expect(clippy::disallowed_methods, reason = "this is where time comes in")]
+        let now = SystemTime::now();
+        match now.duration_since(UNIX_EPOCH) {
             Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
             Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |us| -us),
         }

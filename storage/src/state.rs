@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::{
     Fault, Index, Locks, Shortage, Snapshot, apply::Applier, chain::Chain, history::CatalogHistory,
-    memory::Memory, versions::Versions,
+    memory::Memory, verify, versions::Versions,
 };
 
 /// Gives blocks by height: a block file, or a cache over one.
@@ -22,6 +22,21 @@ pub trait BlockSource: Send + Sync {
     /// # Errors
     /// [`Fault::Damaged`] when its bytes aren't what was written, or it isn't there.
     fn block(&self, height: Height) -> Result<Arc<Block>, Fault>;
+
+    /// Walks the blocks from genesis up to `until` (exclusive), and their bytes where they lie in files,
+    /// believing nothing. Damage is in the report, and no error.
+    ///
+    /// # Errors
+    /// When nothing can be read at all.
+    fn verify(
+        &self,
+        until: Height,
+        signatures: bool,
+        progress: &mut dyn FnMut(verify::Progress),
+    ) -> Result<verify::Report, Fault> {
+        let read = |height| self.block(height);
+        Ok(verify::verify_blocks(&read, until, signatures, progress))
+    }
 }
 
 /// What a state may use.
@@ -240,6 +255,27 @@ impl State {
             // An error means that the state is gone, and with it everyone who could go on.
             drop(heads.wait_for(there).await);
         }
+    }
+
+    /// Walks all blocks that are applied, as their source keeps them, believing nothing. Reads that touch a
+    /// block found damaged fail from then on.
+    ///
+    /// # Errors
+    /// When nothing can be read at all; damage is in the report.
+    pub fn verify(
+        &self,
+        signatures: bool,
+        progress: &mut dyn FnMut(verify::Progress),
+    ) -> Result<verify::Report, Fault> {
+        let source = self.core.source.read().clone();
+        let Some(source) = source else { return Ok(verify::Report::default()) };
+        let report = source.verify(self.next_height(), signatures, progress)?;
+        for damage in report.damage() {
+            if let Some(height) = damage.height {
+                self.mark_damaged(height, Fault::Damaged(damage.clone()));
+            }
+        }
+        Ok(report)
     }
 
     /// Told by whoever found a block's bytes damaged: reads that touch the block fail with this fault

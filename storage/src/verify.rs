@@ -6,6 +6,8 @@ mod chain_check;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use ledger::{Block, Header, Height};
 
 use crate::{
@@ -142,6 +144,42 @@ pub fn verify(
     }
     walk.finish(disk)?;
     Ok(walk.report)
+}
+
+/// Walks blocks that are in no file, or whose file is not at hand.
+pub(crate) fn verify_blocks(
+    read: &dyn Fn(Height) -> Result<Arc<Block>, Fault>,
+    until: Height,
+    signatures: bool,
+    progress: &mut dyn FnMut(Progress),
+) -> Report {
+    let mut chain = ChainCheck::new(signatures);
+    let mut report = Report::default();
+    let mut blocks = FileReport { file: "blocks".to_owned(), ..FileReport::default() };
+    for height in (0..until.0).map(Height) {
+        let mut find = |height, detail| {
+            let (file, height) = (blocks.file.clone(), Some(height));
+            blocks.damage.push(Damage { height, file, offset: 0, detail });
+        };
+        let block = match read(height) {
+            Ok(block) => block,
+            Err(fault) => {
+                chain.gap();
+                find(height, fault.to_string());
+                continue;
+            }
+        };
+        let wrong = chain.block(&block, true);
+        report.sound_blocks += u64::from(wrong.iter().all(|it| it.before));
+        for it in wrong {
+            find(if it.before { Height(height.0 - 1) } else { height }, it.detail);
+        }
+        report.head = Some((height, block.header.hash()));
+        (blocks.from, blocks.to) = (blocks.from.or(Some(height)), Some(height));
+        progress(Progress { height, ..Progress::default() });
+    }
+    report.files.push(blocks);
+    report
 }
 
 struct Walk<'p> {

@@ -192,6 +192,27 @@ async fn a_damaged_chain_is_opened_read_only() {
     assert_eq!(node.state().head().height.0 + 1, height.0);
     let outcome = node.submit(schema(&node, 50, None)).await;
     assert!(matches!(outcome, Err(SubmitError::Fault(Fault::Damaged(_)))), "{outcome:?}");
+    let report = node.state().verify(true, &mut |_| ()).unwrap();
+    assert!(report.damage().any(|damage| damage.height == Some(height)), "{report:?}");
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_under_a_running_node_is_found_by_verify_and_then_by_reads() {
+    let simulated = SimulatedDisk::new();
+    let disk: Arc<dyn Disk> = Arc::new(simulated.clone());
+    let node = open(&disk).await.unwrap();
+    for number in 0..5 {
+        node.submit(schema(&node, number, None)).await.unwrap();
+    }
+    assert!(node.state().verify(true, &mut |_| ()).unwrap().is_sound());
+    let bytes = simulated.bytes("00000000.blocks").unwrap();
+    let at = bytes.windows(7).position(|it| it == b"schema3").unwrap();
+    simulated.flip("00000000.blocks", at as u64, 1);
+    let report = node.state().verify(true, &mut |_| ()).unwrap();
+    let height = report.damage().next().unwrap().height.unwrap();
+    assert!(report.damage().all(|damage| damage.height == Some(height)), "{report:?}");
+    node.submit(schema(&node, 6, None)).await.unwrap();
     node.shutdown().await;
 }
 

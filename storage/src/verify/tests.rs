@@ -1,7 +1,5 @@
 //! `verify` over a small chain with real transactions: sound, and with every single byte flipped.
 
-use std::sync::Arc;
-
 use ledger::{
     Genesis, NodeKey, Operation, Proposal, Tip, Transaction, TransactionId, catalog::Schema,
     transaction::Signature,
