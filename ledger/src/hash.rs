@@ -43,6 +43,8 @@ pub enum Domain {
     Digest,
     /// The state after a block.
     State,
+    /// What a node keeps for itself and never shows: a long key in its index.
+    Local,
 }
 
 /// A domain's name as a key: padded with zeros.
@@ -67,6 +69,7 @@ static TRANSACTION_SIGNATURE: [u8; 32] = key(b"stele.v1.transaction-signature");
 static CERTIFICATE: [u8; 32] = key(b"stele.v1.certificate");
 static DIGEST: [u8; 32] = key(b"stele.v1.digest");
 static STATE: [u8; 32] = key(b"stele.v1.state");
+static LOCAL: [u8; 32] = key(b"stele.v1.local");
 
 impl Domain {
     /// The domain's key.
@@ -86,6 +89,7 @@ impl Domain {
             Self::Certificate => &CERTIFICATE,
             Self::Digest => &DIGEST,
             Self::State => &STATE,
+            Self::Local => &LOCAL,
         }
     }
 }

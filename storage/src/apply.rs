@@ -427,7 +427,7 @@ impl Applier {
 
     /// Shows the block to readers.
     fn publish(&self, head: Head, block: &Block, definitions: Definitions) -> Vec<Receipt> {
-        self.core.chain.write().push(block, head.block);
+        self.core.memory.add(self.core.chain.write().push(block, head.block));
         let mut published = self.core.published.write();
         published.head = Some(head);
         if definitions.changed {

@@ -141,6 +141,15 @@ impl Chunk {
         }
     }
 
+    /// Gives back the room that was kept for more versions.
+    pub(crate) fn shrink(&mut self) {
+        self.versions.shrink_to_fit();
+        self.updates.shrink_to_fit();
+        self.superseded.shrink_to_fit();
+        self.rows.bytes.shrink_to_fit();
+        self.rows.ends.shrink_to_fit();
+    }
+
     /// The first version's identity.
     pub(crate) fn first_version(&self) -> Option<VersionId> {
         self.versions.first().copied()

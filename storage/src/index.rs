@@ -8,7 +8,10 @@
 use std::ops::Bound;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use ledger::{Hash, Height, Oid};
+use ledger::{
+    Hash, Height, Oid,
+    hash::{Domain, hash},
+};
 
 use crate::Fault;
 
@@ -81,8 +84,8 @@ pub(crate) enum Space {
 const BEFORE: usize = 5;
 const AFTER: usize = 8;
 
-/// The longest key that stands in an entry as it is. The rules refuse longer ones (54000) long before an
-/// engine would.
+/// The longest key that stands in an entry as it is (an engine takes 64 KiB). Of a longer one there stand
+/// its first bytes and its hash: it is found by equality, and its order is that of its first bytes.
 pub(crate) const MAX_KEY: usize = 32 << 10;
 
 /// Builds an entry.
@@ -94,11 +97,16 @@ pub(crate) fn entry(space: Space, index: Oid, key: &[u8], row: u64) -> Vec<u8> {
 
 /// The bytes that all entries begin with whose key begins with `key`.
 pub(crate) fn start(space: Space, index: Oid, key: &[u8]) -> Vec<u8> {
-    let key = key.get(..MAX_KEY).unwrap_or(key);
-    let mut bytes = Vec::with_capacity(BEFORE + key.len() + AFTER);
+    let mut bytes = Vec::with_capacity(BEFORE + key.len().min(MAX_KEY) + AFTER);
     bytes.push(space as u8);
     bytes.extend_from_slice(&index.0.to_be_bytes());
-    bytes.extend_from_slice(key);
+    if key.len() > MAX_KEY {
+        let digest = hash(Domain::Local, &[key]);
+        bytes.extend_from_slice(key.get(..MAX_KEY - digest.0.len()).unwrap_or_default());
+        bytes.extend_from_slice(&digest.0);
+    } else {
+        bytes.extend_from_slice(key);
+    }
     bytes
 }
 

@@ -38,6 +38,7 @@ pub struct Scan {
     store: Option<Arc<versions::Versions>>,
     chunks: VecDeque<Arc<Chunk>>,
     versions: Versions,
+    gives_deletes: bool,
     deletes_given: usize,
     failed: bool,
 }
@@ -49,8 +50,9 @@ impl fmt::Debug for Scan {
 }
 
 /// The columns that were asked for, and the table that they are of.
+#[derive(Clone)]
 pub(crate) struct Shape {
-    table: Table,
+    table: Arc<Table>,
     columns: Vec<ScanColumn>,
     schema: SchemaRef,
 }
@@ -72,7 +74,7 @@ impl Shape {
             fields.push(field.with_nullable(nullable));
         }
         let schema = Arc::new(Schema::new(fields));
-        Ok(Self { table: table.clone(), columns: columns.to_vec(), schema })
+        Ok(Self { table: Arc::new(table.clone()), columns: columns.to_vec(), schema })
     }
 
     fn has_system_columns(&self) -> bool {
@@ -114,12 +116,47 @@ impl Scan {
             Some(store) => store.chunks_at(snapshot.height()).into(),
             None => VecDeque::new(),
         };
-        Self { snapshot, shape, store, chunks, versions, deletes_given: 0, failed: false }
+        let gives_deletes = versions == Versions::All;
+        Self {
+            snapshot,
+            shape,
+            store,
+            chunks,
+            versions,
+            gives_deletes,
+            deletes_given: 0,
+            failed: false,
+        }
     }
 
     /// The batches' schema.
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.shape.schema)
+    }
+
+    /// The same rows as so many scans (or fewer, if there is not enough to share), to be read beside each
+    /// other; one after the other they give the rows in the order of this one.
+    pub fn split(self, parts: usize) -> Vec<Self> {
+        let per_part = self.chunks.len().div_ceil(parts.max(1)).max(1);
+        let mut rest = self;
+        let mut split = Vec::new();
+        while rest.chunks.len() > per_part {
+            let after = rest.chunks.split_off(per_part);
+            let next = Self {
+                snapshot: rest.snapshot.clone(),
+                shape: rest.shape.clone(),
+                store: rest.store.clone(),
+                chunks: after,
+                versions: rest.versions,
+                gives_deletes: rest.gives_deletes,
+                deletes_given: 0,
+                failed: false,
+            };
+            rest.gives_deletes = false;
+            split.push(std::mem::replace(&mut rest, next));
+        }
+        split.push(rest);
+        split
     }
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>, Fault> {
@@ -134,10 +171,7 @@ impl Scan {
                 return self.chunk_batch(&chunk, &places).map(Some);
             }
         }
-        match self.versions {
-            Versions::Alive => Ok(None),
-            Versions::All => self.deletes_batch(),
-        }
+        if self.gives_deletes { self.deletes_batch() } else { Ok(None) }
     }
 
     fn chunk_batch(&self, chunk: &Chunk, places: &Places) -> Result<RecordBatch, Fault> {

@@ -58,6 +58,12 @@ impl Snapshot {
         self.core.versions(table).map_or(0, |versions| versions.end())
     }
 
+    /// The newest block, whatever this snapshot's height, that wrote to a table; `None` if none did. A
+    /// transaction that read the table at an older height doesn't see all of it any more.
+    pub fn last_change(&self, table: Oid) -> Option<Height> {
+        self.core.versions(table).and_then(|versions| versions.last_change())
+    }
+
     /// The rows of a table in batches of at most 8,192 with the asked columns in order.
     ///
     /// # Errors
@@ -137,7 +143,7 @@ impl Snapshot {
         let end = range.end.min(Height(self.height.0 + 1));
         let chain = self.core.chain.read();
         let heights = (range.start.0..end.0).map(Height);
-        heights.flat_map(|height| chain.transactions_of(height).to_vec()).collect()
+        heights.flat_map(|height| chain.transactions_of(height)).collect()
     }
 
     /// A block, read from where blocks are kept.

@@ -9,7 +9,7 @@ use arrow::{
     },
     datatypes::{DataType, Field},
 };
-use ledger::{Column, ColumnNumber, Height, Oid, Table, Type, VersionId};
+use ledger::{Column, ColumnNumber, Height, Oid, Table, TransactionId, Type, VersionId};
 
 use crate::{
     Fault,
@@ -105,7 +105,7 @@ pub(crate) fn array_of(
             Arc::new(rows.iter().map(|row| row.end.map(number)).collect::<Int64Array>())
         }
         ScanColumn::Transaction => {
-            fixed(rows.len(), rows.iter().map(|row| Ok(record(chain, row)?.id.0)))?
+            fixed(rows.len(), rows.iter().map(|row| Ok(writer(chain, row)?.1.0)))?
         }
         ScanColumn::Version => {
             fixed(rows.len(), rows.iter().map(|row| Ok(row.version.to_bytes())))?
@@ -122,7 +122,7 @@ pub(crate) fn array_of(
         ScanColumn::User_ => {
             let mut builder = StringBuilder::with_capacity(rows.len(), rows.len() * 8);
             for row in rows {
-                builder.append_value(&record(chain, row)?.user);
+                builder.append_value(writer(chain, row)?.0);
             }
             Arc::new(builder.finish())
         }
@@ -151,8 +151,8 @@ fn fixed(
     Ok(Arc::new(builder.finish()))
 }
 
-fn record<'a>(chain: &'a Chain, row: &Facts) -> Result<&'a crate::TransactionRecord, Fault> {
-    let found = chain.transaction(row.version.height, row.version.transaction);
+fn writer<'a>(chain: &'a Chain, row: &Facts) -> Result<(&'a str, TransactionId), Fault> {
+    let found = chain.writer(row.version.height, row.version.transaction);
     found.ok_or_else(|| unknown(row))
 }
 

@@ -89,6 +89,15 @@ impl Versions {
         self.parts.read().end()
     }
 
+    /// The newest block that wrote or ended a version; `None` for a table that never had one.
+    pub(crate) fn last_change(&self) -> Option<Height> {
+        let parts = self.parts.read();
+        let last = parts.end().checked_sub(1).and_then(|row| parts.at(row));
+        let written = last.and_then(|(chunk, place)| chunk.version(place));
+        let deleted = parts.deletes.last().map(|delete| delete.version);
+        written.max(deleted).map(|version| version.height)
+    }
+
     /// The chunks that hold versions written at or before a height. Later versions may be among them.
     pub(crate) fn chunks_at(&self, height: Height) -> Vec<Arc<Chunk>> {
         let parts = self.parts.read();
@@ -140,6 +149,7 @@ impl Parts {
     /// Makes the tail a chunk, and begins another.
     fn seal(&mut self) {
         let next = self.tail.successor();
+        self.tail.shrink();
         self.chunks.push(Arc::new(std::mem::replace(&mut self.tail, next)));
     }
 

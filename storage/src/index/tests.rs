@@ -28,6 +28,20 @@ fn the_next_prefix_is_above_all_that_begin_with_one() {
 }
 
 #[test]
+fn long_keys_are_told_apart() {
+    let long = |last: u8| {
+        let mut key = vec![7; 60_000];
+        key.push(last);
+        key
+    };
+    let one = entry(Space::Present, Oid(1), &long(1), 0);
+    let two = entry(Space::Present, Oid(1), &long(2), 0);
+    assert_ne!(one, two);
+    assert!(one.len() < 33_000);
+    assert!(one.starts_with(&super::start(Space::Present, Oid(1), &long(1))));
+}
+
+#[test]
 fn bounds_stay_within_their_index() {
     let (from, to) =
         entry_bounds(Space::Present, Oid(u32::MAX), &Bound::Unbounded, &Bound::Unbounded);
