@@ -8,6 +8,7 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+pub mod apply;
 pub mod assign;
 pub mod block;
 pub mod catalog;
@@ -21,12 +22,14 @@ pub mod refusal;
 pub mod row;
 pub mod rule;
 pub mod signature;
+pub mod staged;
 pub mod table;
 pub mod text;
 pub mod transaction;
 pub mod value;
 pub mod view;
 
+pub use apply::{Touched, check_statement, check_transaction};
 pub use block::{Block, Header, Height, LinkError, Proposal, Tip};
 pub use catalog::{Catalog, Object, Oid};
 pub use codec::DecodeError;
@@ -37,6 +40,7 @@ pub use refusal::Refusal;
 pub use row::{RowReader, decode_row};
 pub use rule::Rule;
 pub use signature::{NodeKey, PublicKey};
+pub use staged::{Checked, Staged};
 pub use table::{Column, ColumnNumber, Table};
 pub use transaction::{Operation, Receipt, Row, Signature, Transaction, TransactionId, VersionId};
 pub use value::{Type, Value, ValueRef};

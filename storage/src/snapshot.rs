@@ -1,7 +1,10 @@
 //! The state at one height: what every read goes through. Cheap to copy; it never changes, whatever is
 //! applied meanwhile.
 
-use std::{ops::Bound, sync::Arc};
+use std::{
+    ops::{Bound, ControlFlow},
+    sync::Arc,
+};
 
 use arrow::array::RecordBatch;
 use ledger::{
@@ -269,5 +272,31 @@ impl View for Snapshot {
 
     fn find(&self, index: Oid, key: &[u8], limit: usize) -> Result<Vec<VersionId>, Fault> {
         self.lookup_some(index, key, limit)
+    }
+
+    fn scan(
+        &self,
+        table: Oid,
+        each: &mut dyn FnMut(VersionId, &Row) -> ControlFlow<()>,
+    ) -> Result<(), Fault> {
+        self.check_cut()?;
+        let Some(store) = self.core.versions(table) else { return Ok(()) };
+        for chunk in store.chunks_at(self.height) {
+            let places = chunk.alive_at(self.height);
+            self.check_damage(&chunk, &places)?;
+            let all: Box<dyn Iterator<Item = usize>> = match places {
+                Places::First(count) => Box::new(0..count),
+                Places::Some(places) => Box::new(places.into_iter().map(|place| place as usize)),
+            };
+            for place in all {
+                let (Some(version), Some(row)) = (chunk.version(place), chunk.row(place)) else {
+                    continue;
+                };
+                if each(version, &row).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
     }
 }

@@ -74,15 +74,15 @@ impl Decimal {
         // Of the digits that stand past the last place kept, only the first decides the rounding.
         let surplus = (scale - i64::from(max_scale.min(MAX_DIGITS))).max(0);
         let kept = length(parts.whole) + length(parts.fraction) - surplus;
+        let kept_digits = usize::try_from(kept).unwrap_or(0);
         let mut magnitude = 0u128;
-        let mut place = 0;
-        for digit in parts.whole.iter().chain(parts.fraction) {
+        for (place, digit) in parts.whole.iter().chain(parts.fraction).enumerate() {
             let digit = u128::from(digit - b'0');
-            if place >= kept {
-                magnitude += u128::from(place == kept && digit >= 5);
+            if place >= kept_digits {
+                // A first digit further right than the place after the last one is less than a half.
+                magnitude += u128::from(kept >= 0 && digit >= 5);
                 break;
             }
-            place += 1;
             magnitude = magnitude.checked_mul(10).ok_or_else(overflow)?;
             magnitude = magnitude.checked_add(digit).ok_or_else(overflow)?;
         }

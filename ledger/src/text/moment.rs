@@ -55,7 +55,7 @@ fn month_of(word: &str) -> Option<u32> {
         .iter()
         .position(|name| *name == word)
         .or_else(|| MONTHS_FULL.iter().position(|name| *name == word))
-        .or((word == "sept").then_some(8))?;
+        .or_else(|| (word == "sept").then_some(8))?;
     u32::try_from(position + 1).ok()
 }
 

@@ -1,0 +1,211 @@
+//! The rules: whether a transaction may be. Pure and the same on every node. One code for a session at the
+//! end of each statement and for the sequencer before a block.
+
+mod details;
+mod plan;
+pub mod privilege;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::staged::{Checked, Staged};
+use crate::table::Mode;
+use crate::{Height, Oid, Operation, Refusal, Row, Transaction, VersionId, View};
+use plan::Plan;
+
+pub use rows::check_row;
+
+/// Bytes of a transaction's statement text.
+pub const MAX_STATEMENT: usize = 64 * 1024;
+
+/// Bytes of an idempotency key.
+pub const MAX_IDEMPOTENCY_KEY: usize = 255;
+
+/// A row that a statement or a transaction touched: what stood before it, and what stands now.
+#[derive(Clone, Copy, Debug)]
+pub struct Touched<'a> {
+    /// Its table.
+    pub table: Oid,
+    /// The row before; `None` for an insert.
+    pub old: Option<&'a Row>,
+    /// The row now; `None` for a delete.
+    pub new: Option<&'a Row>,
+}
+
+/// Checks the constraints of all rows that a statement touched, on the state after it: NOT NULL, CHECK,
+/// unique keys, foreign keys of children and to parents. `touched` holds each row once, with its net
+/// change.
+///
+/// # Errors
+/// The first constraint that is violated, with PostgreSQL's message; this node's fault.
+pub fn check_statement<V: View>(
+    after: &V,
+    touched: &[Touched<'_>],
+) -> Result<(), Checked<V::Fault>> {
+    rows::check_all(after, touched)
+}
+
+/// Checks a whole transaction against a state: that what it rests on is alive, that its user may do it,
+/// that its definitions hold together and its rows are what their tables say, and every constraint.
+///
+/// # Errors
+/// The refusal, the same on every node; this node's fault.
+pub fn check_transaction<V: View>(
+    view: &V,
+    transaction: &Transaction,
+) -> Result<(), Checked<V::Fault>> {
+    let mut staged = Staged::new(view);
+    staged.admit(Height(u64::MAX), 0, &Arc::new(transaction.clone()))
+}
+
+fn check_texts(transaction: &Transaction) -> Result<(), Refusal> {
+    let key = transaction.idempotency_key.as_ref();
+    if transaction.statement.len() > MAX_STATEMENT {
+        return Err(Refusal::malformed("a statement text that is too long"));
+    }
+    if key.is_some_and(|key| key.is_empty() || key.len() > MAX_IDEMPOTENCY_KEY) {
+        return Err(Refusal::data("22023", "idempotency key must have 1 to 255 bytes"));
+    }
+    Ok(())
+}
+
+impl<V: View> Staged<V> {
+    /// Checks a transaction against this state (see [`check_transaction`]) and, if it may be, leaves its
+    /// writes on top, as block `height` will hold them at place `index`. A refused one leaves nothing.
+    ///
+    /// # Errors
+    /// The refusal, the same on every node; this node's fault.
+    pub fn admit(
+        &mut self,
+        height: Height,
+        index: u32,
+        transaction: &Arc<Transaction>,
+    ) -> Result<(), Checked<V::Fault>> {
+        let mark = self.mark();
+        let checked = self.try_admit(height, index, transaction);
+        if checked.is_err() {
+            self.undo_to(mark);
+        }
+        checked
+    }
+
+    fn try_admit(
+        &mut self,
+        height: Height,
+        index: u32,
+        transaction: &Arc<Transaction>,
+    ) -> Result<(), Checked<V::Fault>> {
+        check_texts(transaction)?;
+        let before = self.catalog().clone();
+        let user = privilege::user(&before, &transaction.user)?;
+        let may = privilege::Check::new(&before, user, transaction);
+        // The row that each operation replaces, before it is gone.
+        let mut old: Vec<Option<Row>> = Vec::with_capacity(transaction.operations.len());
+        let mut plan: Option<Plan> = None;
+        let mut defined = BTreeSet::new();
+        for (at, operation) in transaction.operations.iter().enumerate() {
+            let place = u32::try_from(at)
+                .map_err(|_| Refusal::data("54000", "too many operations in a transaction"))?;
+            may.operation(self.catalog(), operation)?;
+            if let Some(table) = operation.table() {
+                if plan.as_ref().is_none_or(|plan| !plan.is_for(table, self.catalog())) {
+                    plan = Some(Plan::new(self.catalog(), table)?);
+                }
+                if let Some(plan) = &plan {
+                    check_operation(plan, operation)?;
+                }
+            } else if let Operation::Define { oid, .. } | Operation::Drop { oid } = operation {
+                if before.get(*oid).is_none() && *oid < before.next_oid() && !defined.contains(oid)
+                {
+                    let detail = format!("object number {} is taken", oid.0);
+                    return Err(Refusal::SchemaChanged { detail }.into());
+                }
+                defined.insert(*oid);
+            }
+            old.push(match (operation.table(), operation.previous()) {
+                (Some(table), Some(previous)) => self.needed_row(table, previous)?,
+                _ => None,
+            });
+            let version = VersionId { height, transaction: index, operation: place };
+            self.stage_one(version, at, operation, transaction)?;
+        }
+        for oid in &defined {
+            self.catalog().check_references(*oid)?;
+        }
+        self.check_definitions(&before, &defined)?;
+        let touched: Vec<Touched<'_>> = transaction
+            .operations
+            .iter()
+            .zip(&old)
+            .filter_map(|(operation, old)| {
+                let table = operation.table()?;
+                let gone = self.catalog().table(table).is_none();
+                (!gone).then(|| Touched { table, old: old.as_ref(), new: operation.row() })
+            })
+            .collect();
+        check_statement(self, &touched)
+    }
+
+    /// The row that an operation replaces: it must be alive.
+    fn needed_row(&self, table: Oid, version: VersionId) -> Result<Option<Row>, Checked<V::Fault>> {
+        let row = self.alive(table, version).map_err(Checked::Fault)?;
+        match row {
+            Some(row) => Ok(Some(row)),
+            None => Err(Refusal::Superseded { table, version }.into()),
+        }
+    }
+
+    /// Checks the rows that were there before against constraints that are new: of tables whose
+    /// definition changed, and of indexes that were made.
+    fn check_definitions(
+        &self,
+        before: &crate::Catalog,
+        defined: &BTreeSet<Oid>,
+    ) -> Result<(), Checked<V::Fault>> {
+        let mut tables = BTreeSet::new();
+        for oid in defined {
+            if let Some(index) = self.catalog().index(*oid)
+                && before.index(*oid).is_none_or(|old| !old.unique)
+                && index.unique
+            {
+                tables.insert(index.table);
+            }
+            if let (Some(table), Some(old)) = (self.catalog().table(*oid), before.table(*oid))
+                && plan::has_new_constraints(table, old)
+            {
+                tables.insert(*oid);
+            }
+        }
+        for table in tables {
+            if before.table(table).is_some() {
+                self.check_table(table)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks every row of a table against all of its constraints.
+    fn check_table(&self, table: Oid) -> Result<(), Checked<V::Fault>> {
+        let plan = Plan::new(self.catalog(), table)?;
+        let mut result = Ok(());
+        self.scan(table, &mut |_, row| {
+            result = rows::check_new(self, &plan, None, row)
+                .and_then(|()| rows::check_parents(self, &plan, None, row));
+            if result.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .map_err(Checked::Fault)?;
+        result
+    }
+}
+
+/// What can be said about an operation on a row without its state: the table's mode, the row's bytes.
+fn check_operation(plan: &Plan, operation: &Operation) -> Result<(), Refusal> {
+    if operation.previous().is_some() && plan.table().mode == Mode::AppendOnly {
+        return Err(Refusal::AppendOnly { table: plan.table().name.clone() });
+    }
+    operation.row().map_or(Ok(()), |row| row.check(plan.table()))
+}

@@ -1,0 +1,238 @@
+//! Constraints of rows: NOT NULL, CHECK, unique keys, foreign keys.
+
+use super::plan::{FromChild, Plan, ToParent};
+use super::{Touched, details};
+use crate::codec::DecodeError;
+use crate::row::RowReader;
+use crate::rule::{Environment, Volatile};
+use crate::staged::Checked;
+use crate::table::Table;
+use crate::{ColumnNumber, Oid, Refusal, Row, Value, View, key};
+
+/// A row that a CHECK is evaluated on.
+struct InRow<'a>(RowReader<'a>);
+
+impl Environment for InRow<'_> {
+    fn column(&self, number: ColumnNumber) -> Result<Value, Refusal> {
+        Ok(self.0.value(number)?)
+    }
+
+    fn volatile(&self, what: Volatile) -> Result<Value, Refusal> {
+        Err(Refusal::malformed(format!("{what:?} in a CHECK")))
+    }
+}
+
+/// Checks NOT NULL and CHECK of a row, which need no other rows.
+///
+/// # Errors
+/// The first that is violated.
+pub fn check_row(schema: &str, table: &Table, row: &Row) -> Result<(), Refusal> {
+    let reader = RowReader::new(table, &row.bytes)?;
+    for column in table.live_columns().filter(|column| column.not_null) {
+        if reader.value_ref(column.number)? == crate::ValueRef::Null {
+            return Err(Refusal::NotNull {
+                schema: schema.to_owned(),
+                table: table.name.clone(),
+                column: column.name.clone(),
+                detail: details::failing_row(table, row),
+            });
+        }
+    }
+    if table.checks.is_empty() {
+        return Ok(());
+    }
+    let environment = InRow(reader);
+    let mut failed: Option<&str> = None;
+    for check in &table.checks {
+        // PostgreSQL names the first in order of names.
+        let later = failed.is_some_and(|name| name <= check.name.as_str());
+        if !later && !check.rule.allows(&environment)? {
+            failed = Some(&check.name);
+        }
+    }
+    match failed {
+        None => Ok(()),
+        Some(name) => Err(Refusal::Check {
+            schema: schema.to_owned(),
+            table: table.name.clone(),
+            constraint: name.to_owned(),
+            detail: details::failing_row(table, row),
+        }),
+    }
+}
+
+/// The row's key over these columns; `None` when one is NULL.
+fn key_of(
+    table: &Table,
+    columns: &[ColumnNumber],
+    row: &Row,
+) -> Result<Option<Vec<u8>>, DecodeError> {
+    let reader = RowReader::new(table, &row.bytes)?;
+    let mut bytes = Vec::with_capacity(columns.len() * 10);
+    let null = key::push_key_of_row(&mut bytes, &reader, columns)?;
+    Ok((!null).then_some(bytes))
+}
+
+/// Whether the old row had the same key.
+fn unchanged(
+    table: &Table,
+    columns: &[ColumnNumber],
+    old: Option<&Row>,
+    key: &[u8],
+) -> Result<bool, DecodeError> {
+    match old {
+        Some(old) => Ok(key_of(table, columns, old)?.as_deref() == Some(key)),
+        None => Ok(false),
+    }
+}
+
+/// Checks all touched rows on the state after.
+pub(super) fn check_all<V: View>(
+    after: &V,
+    touched: &[Touched<'_>],
+) -> Result<(), Checked<V::Fault>> {
+    each_plan(after, touched, |plan, row| match row.new {
+        Some(new) => check_new(after, plan, row.old, new),
+        None => Ok(()),
+    })?;
+    each_plan(after, touched, |plan, row| {
+        if let Some(new) = row.new {
+            check_parents(after, plan, row.old, new)?;
+        }
+        match row.old {
+            Some(old) => check_children(after, plan, old, row.new),
+            None => Ok(()),
+        }
+    })
+}
+
+fn each_plan<V: View>(
+    after: &V,
+    touched: &[Touched<'_>],
+    mut check: impl FnMut(&Plan, &Touched<'_>) -> Result<(), Checked<V::Fault>>,
+) -> Result<(), Checked<V::Fault>> {
+    let mut plan: Option<Plan> = None;
+    for row in touched {
+        let current = match plan.take() {
+            Some(plan) if plan.oid() == row.table => plan,
+            _ => Plan::new(after.catalog(), row.table)?,
+        };
+        check(&current, row)?;
+        plan = Some(current);
+    }
+    Ok(())
+}
+
+/// Checks a row that is new, or new in this form: in itself and against the table's other rows.
+pub(super) fn check_new<V: View>(
+    after: &V,
+    plan: &Plan,
+    old: Option<&Row>,
+    new: &Row,
+) -> Result<(), Checked<V::Fault>> {
+    let table = plan.table();
+    check_row(&plan.schema, table, new)?;
+    for unique in &plan.unique {
+        let columns = &unique.index.columns;
+        let Some(key) = key_of(table, columns, new)? else { continue };
+        if unchanged(table, columns, old, &key)? {
+            continue;
+        }
+        let holders = after.find(unique.oid, &key, 2).map_err(Checked::Fault)?;
+        if holders.len() > 1 {
+            let key = details::key(table, columns, table, columns, new);
+            return Err(Checked::Refused(Refusal::Duplicate {
+                schema: plan.schema.clone(),
+                table: table.name.clone(),
+                constraint: unique.index.name.clone(),
+                detail: format!("{key} already exists."),
+            }));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that the parents of a child's row are there.
+pub(super) fn check_parents<V: View>(
+    after: &V,
+    plan: &Plan,
+    old: Option<&Row>,
+    new: &Row,
+) -> Result<(), Checked<V::Fault>> {
+    plan.parents.iter().try_for_each(|to| check_parent(after, plan, to, old, new))
+}
+
+fn check_parent<V: View>(
+    after: &V,
+    plan: &Plan,
+    to: &ToParent,
+    old: Option<&Row>,
+    new: &Row,
+) -> Result<(), Checked<V::Fault>> {
+    let table = plan.table();
+    let Some(foreign) = table.foreign_keys.get(to.at) else { return Ok(()) };
+    let Some(key) = key_of(table, &to.columns, new)? else { return Ok(()) };
+    if unchanged(table, &to.columns, old, &key)? {
+        return Ok(());
+    }
+    if !after.find(foreign.parent_index, &key, 1).map_err(Checked::Fault)?.is_empty() {
+        return Ok(());
+    }
+    let parent = after.catalog().table(foreign.parent).map_or("", |parent| parent.name.as_str());
+    let key = details::key(table, &foreign.columns, table, &foreign.columns, new);
+    Err(Checked::Refused(Refusal::NoParent {
+        schema: plan.schema.clone(),
+        table: table.name.clone(),
+        constraint: foreign.name.clone(),
+        detail: format!("{key} is not present in table \"{parent}\"."),
+    }))
+}
+
+/// Checks that no child refers to a parent's key that is gone.
+fn check_children<V: View>(
+    after: &V,
+    plan: &Plan,
+    old: &Row,
+    new: Option<&Row>,
+) -> Result<(), Checked<V::Fault>> {
+    plan.children.iter().try_for_each(|from| check_child(after, plan, from, old, new))
+}
+
+fn check_child<V: View>(
+    after: &V,
+    plan: &Plan,
+    from: &FromChild,
+    old: &Row,
+    new: Option<&Row>,
+) -> Result<(), Checked<V::Fault>> {
+    let table = plan.table();
+    let Some((child, foreign)) = from.key() else { return Ok(()) };
+    let Some(key) = key_of(table, &from.columns, old)? else { return Ok(()) };
+    if unchanged(table, &from.columns, new, &key)? || still_there(after, plan, from, old)? {
+        return Ok(());
+    }
+    if after.find(foreign.index, &key, 1).map_err(Checked::Fault)?.is_empty() {
+        return Ok(());
+    }
+    let key = details::key(table, &foreign.parent_columns, table, &foreign.parent_columns, old);
+    Err(Checked::Refused(Refusal::HasChildren {
+        schema: plan.schema.clone(),
+        parent: table.name.clone(),
+        table: child.name.clone(),
+        constraint: foreign.name.clone(),
+        detail: format!("{key} is still referenced from table \"{}\".", child.name),
+    }))
+}
+
+/// Whether another row has taken the key over.
+fn still_there<V: View>(
+    after: &V,
+    plan: &Plan,
+    from: &FromChild,
+    old: &Row,
+) -> Result<bool, Checked<V::Fault>> {
+    let index: Option<Oid> = from.key().map(|(_, foreign)| foreign.parent_index);
+    let Some(index) = index else { return Ok(false) };
+    let Some(key) = key_of(plan.table(), &from.own, old)? else { return Ok(false) };
+    Ok(!after.find(index, &key, 1).map_err(Checked::Fault)?.is_empty())
+}

@@ -1,0 +1,447 @@
+//! A state with writes on top that are not in any block yet: the sequencer's batch, or a session's own
+//! transaction. What is put on top can be taken off again, newest first.
+
+mod keys;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::catalog::Index;
+use crate::row::RowReader;
+use crate::{
+    Catalog, ColumnNumber, Height, Oid, Operation, Refusal, Row, Table, Transaction, VersionId,
+    View, key,
+};
+use keys::Keys;
+
+/// Why a check did not pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Checked<F> {
+    /// The rules say no: every node's answer.
+    Refused(Refusal),
+    /// This node can't tell.
+    Fault(F),
+}
+
+impl<F> From<Refusal> for Checked<F> {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl<F> From<crate::DecodeError> for Checked<F> {
+    fn from(error: crate::DecodeError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+/// How far the staged writes had come: see [`Staged::undo_to`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark(usize);
+
+/// One step back.
+enum Undo {
+    /// A row was put in.
+    Inserted(Oid, VersionId),
+    /// A version of the state below was ended.
+    Ended(Oid, VersionId),
+    /// A staged row was ended.
+    Removed(Oid, VersionId, Held),
+    /// The catalog was another.
+    Catalog(Box<Catalog>),
+    /// An index got keys of its own.
+    Built(Oid),
+}
+
+/// Where a staged row is kept.
+#[derive(Clone)]
+enum Held {
+    /// Here.
+    Own(Row),
+    /// In a staged transaction, at this operation.
+    Of(Arc<Transaction>, usize),
+}
+
+impl Held {
+    fn row(&self) -> Option<&Row> {
+        match self {
+            Self::Own(row) => Some(row),
+            Self::Of(transaction, at) => transaction.operations.get(*at)?.row(),
+        }
+    }
+}
+
+/// A view with writes on top.
+pub struct Staged<V> {
+    base: V,
+    catalog: Catalog,
+    rows: BTreeMap<Oid, BTreeMap<VersionId, Held>>,
+    /// Versions of the base that are no longer alive, by table.
+    ended: BTreeMap<Oid, BTreeSet<VersionId>>,
+    /// Keys of staged rows, by index. Of an index that the base doesn't have: keys of all rows.
+    keys: BTreeMap<Oid, Keys>,
+    built: BTreeSet<Oid>,
+    log: Vec<Undo>,
+    /// The newest table written to, as the catalog stands; forgotten when the catalog changes.
+    shape: Option<Arc<Shape>>,
+}
+
+/// A table and the columns of its indexes.
+struct Shape {
+    table: Oid,
+    definition: Table,
+    indexes: Vec<(Oid, Vec<ColumnNumber>)>,
+}
+
+impl Shape {
+    /// Hands the row's key in each index to `each`.
+    fn each_key(&self, row: &Row, mut each: impl FnMut(Oid, &[u8])) -> Result<(), Refusal> {
+        let reader = RowReader::new(&self.definition, &row.bytes)?;
+        let mut bytes = Vec::with_capacity(32);
+        for (index, columns) in &self.indexes {
+            bytes.clear();
+            key::push_key_of_row(&mut bytes, &reader, columns)?;
+            each(*index, &bytes);
+        }
+        Ok(())
+    }
+}
+
+impl<V: View> Staged<V> {
+    /// Nothing on top yet.
+    pub fn new(base: V) -> Self {
+        let catalog = base.catalog().clone();
+        Self {
+            base,
+            catalog,
+            rows: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            built: BTreeSet::new(),
+            log: Vec::new(),
+            shape: None,
+        }
+    }
+
+    /// The state below.
+    pub fn base(&self) -> &V {
+        &self.base
+    }
+
+    /// Whether nothing is on top.
+    pub fn is_empty(&self) -> bool {
+        self.log.is_empty()
+    }
+
+    /// Where the writes stand now.
+    pub fn mark(&self) -> Mark {
+        Mark(self.log.len())
+    }
+
+    /// Puts a row in under a version id that nothing has yet.
+    ///
+    /// # Errors
+    /// When there is no such table, or the row's bytes are damaged.
+    pub fn insert(&mut self, table: Oid, version: VersionId, row: Row) -> Result<(), Refusal> {
+        self.put(table, version, Held::Own(row))
+    }
+
+    fn put(&mut self, table: Oid, version: VersionId, held: Held) -> Result<(), Refusal> {
+        let row = held.row().ok_or_else(|| Refusal::malformed("no row"))?;
+        let shape = self.shape(table)?;
+        shape.each_key(row, |index, key| {
+            self.keys.entry(index).or_default().insert(key, version);
+        })?;
+        self.rows.entry(table).or_default().insert(version, held);
+        self.log.push(Undo::Inserted(table, version));
+        Ok(())
+    }
+
+    /// The table's shape, as the catalog stands.
+    fn shape(&mut self, table: Oid) -> Result<Arc<Shape>, Refusal> {
+        if let Some(shape) = self.shape.as_ref().filter(|shape| shape.table == table) {
+            return Ok(Arc::clone(shape));
+        }
+        let definition = self.catalog.table(table).ok_or_else(|| Refusal::SchemaChanged {
+            detail: format!("table {} does not exist", table.0),
+        })?;
+        let indexes = self.catalog.indexes_of(table);
+        let indexes = indexes.map(|(oid, index)| (oid, index.columns.clone())).collect();
+        let shape = Arc::new(Shape { table, definition: definition.clone(), indexes });
+        self.shape = Some(Arc::clone(&shape));
+        Ok(shape)
+    }
+
+    /// Ends a version, staged or of the state below. Whether it is alive is the caller's to know.
+    ///
+    /// # Errors
+    /// When a staged row's bytes are damaged.
+    pub fn end(&mut self, table: Oid, version: VersionId) -> Result<(), Refusal> {
+        if let Some(held) = self.take(table, version)? {
+            self.log.push(Undo::Removed(table, version, held));
+            return Ok(());
+        }
+        self.ended.entry(table).or_default().insert(version);
+        self.log.push(Undo::Ended(table, version));
+        Ok(())
+    }
+
+    /// Takes a staged row and its keys out.
+    fn take(&mut self, table: Oid, version: VersionId) -> Result<Option<Held>, Refusal> {
+        let Some(held) = self.rows.get_mut(&table).and_then(|rows| rows.remove(&version)) else {
+            return Ok(None);
+        };
+        if let Some(row) = held.row()
+            && self.catalog.table(table).is_some()
+        {
+            let shape = self.shape(table)?;
+            shape.each_key(row, |index, key| {
+                if let Some(keys) = self.keys.get_mut(&index) {
+                    keys.remove(key, version);
+                }
+            })?;
+        }
+        Ok(Some(held))
+    }
+
+    /// Does what a definition, drop or lease says. An index that is new gets the keys of all rows of its
+    /// table.
+    ///
+    /// # Errors
+    /// As of [`Catalog::apply`]; this node's fault when rows can't be read.
+    pub fn define(&mut self, operation: &Operation) -> Result<(), Checked<V::Fault>> {
+        let before = self.catalog.clone();
+        self.catalog.apply(operation)?;
+        if !matches!(operation, Operation::Lease { .. }) {
+            self.shape = None;
+        }
+        self.log.push(Undo::Catalog(Box::new(before)));
+        if let Operation::Define { oid, .. } = operation
+            && let Some(index) = self.catalog.index(*oid).cloned()
+            && self.base.catalog().index(*oid).is_none()
+            && !self.built.contains(oid)
+        {
+            self.build(*oid, &index)?;
+        }
+        Ok(())
+    }
+
+    /// Fills a new index.
+    fn build(&mut self, oid: Oid, index: &Index) -> Result<(), Checked<V::Fault>> {
+        let mut keys = Keys::default();
+        if let Some(table) = self.catalog.table(index.table) {
+            let mut wrong = None;
+            let mut bytes = Vec::new();
+            self.scan(index.table, &mut |version, row| {
+                bytes.clear();
+                let read = RowReader::new(table, &row.bytes)
+                    .and_then(|row| key::push_key_of_row(&mut bytes, &row, &index.columns));
+                match read {
+                    Ok(_) => keys.insert(&bytes, version),
+                    Err(error) => wrong = Some(error),
+                }
+                if wrong.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })
+            .map_err(Checked::Fault)?;
+            if let Some(error) = wrong {
+                return Err(error.into());
+            }
+        }
+        self.keys.insert(oid, keys);
+        self.built.insert(oid);
+        self.log.push(Undo::Built(oid));
+        Ok(())
+    }
+
+    /// Puts a transaction's writes on top, as block `height` would hold them at place `index`. Nothing is
+    /// checked but that the operations can be done at all; see [`Staged::admit`].
+    ///
+    /// # Errors
+    /// 40001 when a version to be replaced is not alive; others when an operation is malformed. What was
+    /// done so far stays: undo it.
+    pub fn stage(
+        &mut self,
+        height: Height,
+        index: u32,
+        transaction: &Arc<Transaction>,
+    ) -> Result<(), Checked<V::Fault>> {
+        for (at, operation) in transaction.operations.iter().enumerate() {
+            let place = u32::try_from(at)
+                .map_err(|_| Refusal::data("54000", "too many operations in a transaction"))?;
+            let version = VersionId { height, transaction: index, operation: place };
+            self.stage_one(version, at, operation, transaction)?;
+        }
+        Ok(())
+    }
+
+    /// Puts one operation of a transaction on top.
+    pub(crate) fn stage_one(
+        &mut self,
+        version: VersionId,
+        at: usize,
+        operation: &Operation,
+        transaction: &Arc<Transaction>,
+    ) -> Result<(), Checked<V::Fault>> {
+        if let (Some(table), Some(previous)) = (operation.table(), operation.previous()) {
+            if !self.is_alive(table, previous).map_err(Checked::Fault)? {
+                return Err(Refusal::Superseded { table, version: previous }.into());
+            }
+            self.end(table, previous)?;
+        }
+        match operation {
+            Operation::Insert { table, .. } | Operation::Update { table, .. } => {
+                Ok(self.put(*table, version, Held::Of(Arc::clone(transaction), at))?)
+            }
+            Operation::Delete { .. } => Ok(()),
+            Operation::Define { .. } | Operation::Drop { .. } | Operation::Lease { .. } => {
+                self.define(operation)
+            }
+        }
+    }
+
+    /// Whether a version is alive.
+    fn is_alive(&self, table: Oid, version: VersionId) -> Result<bool, V::Fault> {
+        if self.staged_row(table, version).is_some() {
+            return Ok(true);
+        }
+        if self.is_ended(table, version) || self.base.catalog().table(table).is_none() {
+            return Ok(false);
+        }
+        Ok(self.base.alive(table, version)?.is_some())
+    }
+
+    fn staged_row(&self, table: Oid, version: VersionId) -> Option<&Row> {
+        self.rows.get(&table)?.get(&version)?.row()
+    }
+
+    fn is_ended(&self, table: Oid, version: VersionId) -> bool {
+        self.ended.get(&table).is_some_and(|ended| ended.contains(&version))
+    }
+
+    /// Puts a row back that was ended. That is no write of its own.
+    fn put_back(&mut self, table: Oid, version: VersionId, held: Held) {
+        if self.put(table, version, held).is_ok() {
+            self.log.pop();
+        }
+    }
+
+    /// Takes off what was put on top since the mark, newest first.
+    pub fn undo_to(&mut self, mark: Mark) {
+        while self.log.len() > mark.0 {
+            match self.log.pop() {
+                // Its keys went in, so they are read again without damage.
+                Some(Undo::Inserted(table, version)) => drop(self.take(table, version)),
+                Some(Undo::Ended(table, version)) => {
+                    if let Some(ended) = self.ended.get_mut(&table) {
+                        ended.remove(&version);
+                    }
+                }
+                Some(Undo::Removed(table, version, held)) => self.put_back(table, version, held),
+                Some(Undo::Catalog(before)) => {
+                    self.catalog = *before;
+                    self.shape = None;
+                }
+                Some(Undo::Built(index)) => {
+                    self.keys.remove(&index);
+                    self.built.remove(&index);
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+impl<V: View> View for Staged<V> {
+    type Fault = V::Fault;
+
+    fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    fn alive(&self, table: Oid, version: VersionId) -> Result<Option<Row>, V::Fault> {
+        if let Some(row) = self.staged_row(table, version) {
+            return Ok(Some(row.clone()));
+        }
+        if self.is_ended(table, version) || self.base.catalog().table(table).is_none() {
+            return Ok(None);
+        }
+        self.base.alive(table, version)
+    }
+
+    fn find(&self, index: Oid, key: &[u8], limit: usize) -> Result<Vec<VersionId>, V::Fault> {
+        let mut found = Vec::new();
+        let mut base_table = None;
+        if !self.built.contains(&index)
+            && let Some(definition) = self.base.catalog().index(index)
+        {
+            base_table = Some(definition.table);
+        }
+        if let Some(table) = base_table {
+            let ended = self.ended.get(&table).filter(|ended| !ended.is_empty());
+            let Some(ended) = ended else {
+                found = self.base.find(index, key, limit)?;
+                return Ok(self.with_staged(found, index, key, limit));
+            };
+            // Some of those found may be ended: ask for more until there are enough or no more.
+            let mut asked = limit.saturating_add(8);
+            loop {
+                found = self.base.find(index, key, asked)?;
+                let all = found.len() < asked;
+                found.retain(|version| !ended.contains(version));
+                if all || found.len() >= limit {
+                    break;
+                }
+                asked = asked.saturating_mul(4);
+            }
+        }
+        Ok(self.with_staged(found, index, key, limit))
+    }
+
+    fn scan(
+        &self,
+        table: Oid,
+        each: &mut dyn FnMut(VersionId, &Row) -> ControlFlow<()>,
+    ) -> Result<(), V::Fault> {
+        let mut done = false;
+        if self.base.catalog().table(table).is_some() {
+            let ended = self.ended.get(&table);
+            self.base.scan(table, &mut |version, row| {
+                if ended.is_some_and(|ended| ended.contains(&version)) {
+                    return ControlFlow::Continue(());
+                }
+                let flow = each(version, row);
+                done = flow.is_break();
+                flow
+            })?;
+        }
+        for (version, held) in self.rows.get(&table).into_iter().flatten() {
+            if done {
+                break;
+            }
+            if let Some(row) = held.row() {
+                done = each(*version, row).is_break();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<V: View> Staged<V> {
+    /// Adds the staged versions with the key.
+    fn with_staged(
+        &self,
+        mut found: Vec<VersionId>,
+        index: Oid,
+        key: &[u8],
+        limit: usize,
+    ) -> Vec<VersionId> {
+        found.truncate(limit);
+        if let Some(keys) = self.keys.get(&index) {
+            found.extend(keys.find(key).take(limit - found.len()));
+        }
+        found
+    }
+}
