@@ -5,14 +5,14 @@
 use std::sync::Arc;
 
 use ledger::{
-    Block, Catalog, Genesis, Hash, NodeKey, Proposal, Receipt, Refusal, Tip, Transaction,
-    TransactionId, View,
+    Block, Genesis, Hash, NodeKey, Proposal, Receipt, Refusal, Tip, Transaction, TransactionId,
+    staged::{Checked, Staged},
 };
 use parking_lot::Mutex;
 
 use crate::{
-    BlockSource, BoxFuture, Clock, Fault, MemoryIndex, Order, RealClock, Snapshot, State,
-    StateConfig, SubmitError,
+    BlockSource, BoxFuture, Clock, Fault, MemoryIndex, Order, RealClock, State, StateConfig,
+    SubmitError,
 };
 
 /// The order.
@@ -83,14 +83,22 @@ impl Solo {
             return Ok(receipt);
         }
         let snapshot = self.state.snapshot();
-        validate(&snapshot, &transaction)?;
+        let governance = snapshot.catalog().governance();
+        let height = self.state.next_height();
+        let transaction = Arc::new(transaction);
+        let mut staged = Staged::new(snapshot);
+        staged.admit(height, 0, &transaction).map_err(|checked| match checked {
+            Checked::Refused(refusal) => SubmitError::Refused(refusal),
+            Checked::Fault(fault) => SubmitError::Fault(fault),
+        })?;
+        drop(staged);
         self.state.admit(&transaction)?;
         let block = tip
             .next(Proposal {
                 clock_us: self.clock.now_us(),
                 proposer: self.key.member(),
-                governance: snapshot.catalog().governance(),
-                transactions: vec![transaction],
+                governance,
+                transactions: vec![Arc::unwrap_or_clone(transaction)],
                 ..Proposal::default()
             })
             .map_err(Refusal::from)?;
@@ -117,20 +125,6 @@ impl Order for Solo {
         let outcome = self.order(transaction);
         Box::pin(async move { outcome })
     }
-}
-
-/// Checks what the state itself rests on: versions that are alive, definitions that fit.
-fn validate(snapshot: &Snapshot, transaction: &Transaction) -> Result<(), SubmitError> {
-    let mut catalog = Catalog::clone(snapshot.catalog());
-    for operation in &transaction.operations {
-        if let (Some(table), Some(version)) = (operation.table(), operation.previous())
-            && snapshot.alive(table, version)?.is_none()
-        {
-            return Err(Refusal::Superseded { table, version }.into());
-        }
-        catalog.apply(operation)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
