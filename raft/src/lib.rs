@@ -10,7 +10,6 @@ pub mod node;
 mod sequencer;
 mod state_machine;
 mod types;
-mod validator;
 
 pub use node::{Node, Options, Status};
 pub use sequencer::Bounds;

@@ -5,7 +5,7 @@
 //! takes nothing back: what is queued will be decided.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -14,19 +14,21 @@ use std::{
     thread::JoinHandle,
 };
 
-use ledger::{Receipt, Refusal, Transaction};
+use ledger::{
+    Height, Receipt, Refusal, Transaction, TransactionId,
+    staged::{Checked, Staged},
+};
 use openraft::{
     Raft,
     errors::{ClientWriteError, RaftError},
 };
 use parking_lot::Mutex;
-use storage::{BlockFile, Fault, Shortage, State, SubmitError};
+use storage::{BlockFile, Fault, Shortage, Snapshot, State, SubmitError};
 use tokio::{runtime::Handle, sync::oneshot};
 
 use crate::{
     state_machine::StateMachine,
     types::{Draft, Types},
-    validator::Validator,
 };
 
 /// Bounds of the queue and of a block.
@@ -178,8 +180,9 @@ struct Worker {
 /// Transactions that go into one block, with those who wait for each.
 #[derive(Default)]
 struct Batch {
-    transactions: Vec<Transaction>,
+    transactions: Vec<Arc<Transaction>>,
     replies: Vec<Vec<Reply>>,
+    ids: BTreeSet<TransactionId>,
     /// Place in the batch, by idempotency key.
     keys: BTreeMap<String, usize>,
     bytes: u64,
@@ -212,15 +215,19 @@ impl Worker {
     fn order(&self, requests: Vec<Request>) {
         let snapshot = self.parts.state.snapshot();
         let governance = snapshot.catalog().governance();
-        let mut validator = Validator::new(snapshot);
+        let next = self.parts.state.next_height();
+        let mut staged = Staged::new(snapshot);
         let mut batch = Batch::default();
         for request in requests {
-            self.admit(&mut validator, &mut batch, request);
+            self.admit(&mut staged, next, &mut batch, request);
         }
+        drop(staged);
         if batch.transactions.is_empty() {
             return;
         }
         let Batch { transactions, replies, bytes, .. } = batch;
+        // The staged state is gone: these are the only copies.
+        let transactions = transactions.into_iter().map(Arc::unwrap_or_clone).collect();
         match self.propose(Draft { transactions, governance }, bytes) {
             Ok(receipts) => {
                 let mut receipts = receipts.into_iter();
@@ -236,7 +243,14 @@ impl Worker {
         }
     }
 
-    fn admit(&self, validator: &mut Validator, batch: &mut Batch, request: Request) {
+    /// Takes a transaction into the batch, or answers it.
+    fn admit(
+        &self,
+        staged: &mut Staged<Snapshot>,
+        height: Height,
+        batch: &mut Batch,
+        request: Request,
+    ) {
         let Request { transaction, bytes, reply } = request;
         if let Some(key) = &transaction.idempotency_key {
             if let Some(receipt) = self.parts.state.receipt_of_key(key) {
@@ -246,27 +260,38 @@ impl Worker {
                 return waiting.push(reply);
             }
         }
-        if self.parts.state.find_transaction(transaction.id).is_some()
-            || batch.transactions.iter().any(|other| other.id == transaction.id)
-        {
-            let detail = "its number was used before".to_owned();
-            return answer(reply, Err(Refusal::Malformed { detail }.into()));
-        }
-        let admitted = self
-            .parts
-            .state
-            .admit(&transaction)
-            .map_err(SubmitError::from)
-            .and_then(|()| validator.admit(&transaction));
-        if let Err(error) = admitted {
+        let transaction = Arc::new(transaction);
+        if let Err(error) = self.check(staged, height, batch, &transaction) {
             return answer(reply, Err(error));
         }
         if let Some(key) = &transaction.idempotency_key {
             batch.keys.insert(key.clone(), batch.transactions.len());
         }
+        batch.ids.insert(transaction.id);
         batch.transactions.push(transaction);
         batch.replies.push(vec![reply]);
         batch.bytes += bytes;
+    }
+
+    /// The ledger's rules, on the newest state with the batch so far on top.
+    fn check(
+        &self,
+        staged: &mut Staged<Snapshot>,
+        height: Height,
+        batch: &Batch,
+        transaction: &Arc<Transaction>,
+    ) -> Result<(), SubmitError> {
+        let state = &self.parts.state;
+        if batch.ids.contains(&transaction.id) || state.find_transaction(transaction.id).is_some() {
+            let detail = "its number was used before".to_owned();
+            return Err(Refusal::Malformed { detail }.into());
+        }
+        state.admit(transaction)?;
+        let place = u32::try_from(batch.transactions.len()).unwrap_or(u32::MAX);
+        staged.admit(height, place, transaction).map_err(|checked| match checked {
+            Checked::Refused(refusal) => refusal.into(),
+            Checked::Fault(fault) => fault.into(),
+        })
     }
 
     /// Puts a block into the chain, and waits until it is durable and applied.
