@@ -6,7 +6,7 @@ mod plan;
 pub mod privilege;
 mod rows;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;

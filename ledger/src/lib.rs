@@ -21,6 +21,8 @@ pub mod merkle;
 pub mod refusal;
 pub mod row;
 pub mod rule;
+#[cfg(test)]
+mod samples;
 pub mod signature;
 pub mod staged;
 pub mod table;

@@ -1,73 +1,8 @@
 //! Rows return as they went in, byte for byte; damage is an error; erasing keeps the commitment.
 
 use super::*;
-use crate::table::Mode;
-use crate::{Column, Decimal, Oid, Type};
-
-pub(crate) fn column(number: u16, kind: Type, redactable: bool) -> Column {
-    Column {
-        number: ColumnNumber(number),
-        name: format!("c{number}"),
-        kind,
-        not_null: false,
-        default: None,
-        identity: None,
-        redactable,
-        missing: Value::Null,
-        dropped: false,
-        comment: None,
-    }
-}
-
-pub(crate) fn table(columns: Vec<Column>) -> Table {
-    Table {
-        schema: Oid::PUBLIC_SCHEMA,
-        name: "t".to_owned(),
-        owner: Oid::FIRST_ROLE,
-        columns,
-        mode: Mode::Updatable,
-        retain_days: None,
-        checks: Vec::new(),
-        foreign_keys: Vec::new(),
-        comment: None,
-        row_type: Oid(16385),
-        row_array_type: Oid(16386),
-    }
-}
-
-/// A table with a column of every type, and a row of it.
-pub(crate) fn everything() -> (Table, Vec<Value>) {
-    let decimal = |text: &str| Value::Numeric(text.parse::<Decimal>().unwrap());
-    let pairs = vec![
-        (Type::Bool, Value::Bool(true)),
-        (Type::Int2, Value::Int2(-2)),
-        (Type::Int4, Value::Int4(70_000)),
-        (Type::Int8, Value::Int8(i64::MIN)),
-        (Type::Numeric { precision: 10, scale: 2 }, decimal("-12345.60")),
-        (Type::Decimal, decimal("0.000000000000000001")),
-        (Type::Float4, Value::Float4(1.5)),
-        (Type::Float8, Value::Float8(-0.0)),
-        (Type::Text, Value::Text("héllo".to_owned())),
-        (Type::Varchar(3), Value::Text("äöü".to_owned())),
-        (Type::Char(3), Value::Text("a".to_owned())),
-        (Type::Bytea, Value::Bytea(vec![0, 255, 1])),
-        (Type::Date, Value::Date(20_000)),
-        (Type::Time, Value::Time(86_400_000_000)),
-        (Type::Timestamp, Value::Timestamp(0)),
-        (Type::Timestamptz, Value::Timestamptz(-1)),
-        (Type::Uuid, Value::Uuid([9; 16])),
-        (Type::Json, Value::Json("{ \"b\":1}".to_owned())),
-        (Type::Jsonb, Value::Jsonb("{\"a\": 1.50, \"bb\": [null, true]}".to_owned())),
-        (
-            Type::Array(Box::new(Type::Int4)),
-            Value::Array(vec![Value::Int4(0), Value::Null, Value::Int4(-1)]),
-        ),
-        (Type::Array(Box::new(Type::Text)), Value::Array(Vec::new())),
-        (Type::Text, Value::Null),
-    ];
-    let columns = (1..).zip(&pairs).map(|(n, (kind, _))| column(n, kind.clone(), n == 9)).collect();
-    (table(columns), pairs.into_iter().map(|(_, value)| value).collect())
-}
+use crate::samples::{column, everything, table};
+use crate::{Column, Type};
 
 #[test]
 fn every_type_returns() {
