@@ -124,6 +124,7 @@ impl Applier {
         let head = Head { height, block: block.header.hash(), time_us: block.header.time_us };
         self.finish_index(head, &definitions.catalog)?;
         let receipts = self.publish(head, block, definitions);
+        self.core.memory.set_index(self.core.index.resident_bytes());
         if self.core.memory.is_tight() {
             for versions in self.core.tables.read().values() {
                 versions.drop_columns();
@@ -458,7 +459,7 @@ impl Core {
         if bytes == 0 {
             return Ok(());
         }
-        self.memory.admit(bytes + self.index.resident_bytes())
+        self.memory.admit(bytes)
     }
 }
 

@@ -10,23 +10,29 @@ use crate::Shortage;
 pub(crate) struct Memory {
     bound: u64,
     rows: AtomicU64,
+    index: AtomicU64,
     arrays: AtomicU64,
 }
 
 impl Memory {
     /// An empty account; `bound` is in bytes.
     pub(crate) fn new(bound: u64) -> Self {
-        Self { bound, rows: AtomicU64::new(0), arrays: AtomicU64::new(0) }
+        Self { bound, rows: AtomicU64::new(0), index: AtomicU64::new(0), arrays: AtomicU64::new(0) }
     }
 
-    /// Rows, their versions and index entries took so many bytes more.
+    /// Rows, their versions and records took so many bytes more.
     pub(crate) fn add(&self, bytes: usize) {
         self.rows.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Bytes of rows, versions and index entries.
+    /// Index entries take so many bytes now.
+    pub(crate) fn set_index(&self, bytes: u64) {
+        self.index.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of rows, versions, records and index entries.
     pub(crate) fn rows(&self) -> u64 {
-        self.rows.load(Ordering::Relaxed)
+        self.rows.load(Ordering::Relaxed) + self.index.load(Ordering::Relaxed)
     }
 
     /// Bytes of arrays made from rows.

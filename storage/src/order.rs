@@ -58,7 +58,7 @@ pub enum Shortage {
     /// The rows in memory have reached their bound (53200).
     #[error("out of memory: the rows kept in memory have reached their bound of {bound} bytes")]
     Memory {
-        /// The bound, in bytes (`memory.rows`).
+        /// The bound, in bytes (`table_memory`).
         bound: u64,
     },
     /// More transactions are waiting for their order than the node takes (53300).
@@ -77,7 +77,7 @@ impl Shortage {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Memory { .. } => {
-                "Raise the node's memory.rows; the ledger keeps all row versions in memory."
+                "Raise the node's table_memory; the ledger keeps all row versions in memory."
             }
             Self::Queue { .. } => "Try again.",
             Self::Disk => {

@@ -291,8 +291,7 @@ impl State {
 
     /// Bytes of memory that rows, versions and index entries take, and those of arrays made from them.
     pub fn memory_used(&self) -> (u64, u64) {
-        let index = self.core.index.resident_bytes();
-        (self.core.memory.rows() + index, self.core.memory.arrays())
+        (self.core.memory.rows(), self.core.memory.arrays())
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod damage;
 mod model;
+mod racing;
 mod schema;
 
 use std::sync::Arc;
