@@ -126,11 +126,10 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(address: &Address) -> Result<Self, Failure> {
-        let socket = TcpStream::connect(("127.0.0.1", address.port)).map_err(|e| Failure::lost(&e))?;
+        let socket =
+            TcpStream::connect(("127.0.0.1", address.port)).map_err(|e| Failure::lost(&e))?;
         socket.set_nodelay(true).map_err(|e| Failure::lost(&e))?;
-        socket
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .map_err(|e| Failure::lost(&e))?;
+        socket.set_read_timeout(Some(Duration::from_secs(60))).map_err(|e| Failure::lost(&e))?;
         let mut client = Self { socket, buffer: BytesMut::new(), way: Way::Simple };
         client.login(address)?;
         Ok(client)
@@ -181,8 +180,16 @@ impl Client {
             Way::Extended => self.send(|out| {
                 frontend::parse("", sql, [], out)?;
                 let none = std::iter::empty::<i16>();
-                frontend::bind("", "", none.clone(), none.clone(), |_: i16, _| unreachable!(), none, out)
-                    .map_err(|_| io::Error::other("bind"))?;
+                frontend::bind(
+                    "",
+                    "",
+                    none.clone(),
+                    none.clone(),
+                    |_: i16, _| unreachable!(),
+                    none,
+                    out,
+                )
+                .map_err(|_| io::Error::other("bind"))?;
                 frontend::describe(b'P', "", out)?;
                 frontend::execute("", 0, out)?;
                 frontend::sync(out);
@@ -210,9 +217,8 @@ impl Client {
                     let row = body
                         .ranges()
                         .map(|range| {
-                            Ok(range.map(|r| {
-                                String::from_utf8_lossy(&body.buffer()[r]).into_owned()
-                            }))
+                            Ok(range
+                                .map(|r| String::from_utf8_lossy(&body.buffer()[r]).into_owned()))
                         })
                         .collect()
                         .map_err(lost)?;
@@ -242,15 +248,15 @@ impl Client {
         write: impl FnOnce(&mut BytesMut) -> io::Result<()>,
     ) -> Result<(), Failure> {
         let mut out = BytesMut::new();
-        write(&mut out)
-            .and_then(|()| self.socket.write_all(&out))
-            .map_err(|e| Failure::lost(&e))
+        write(&mut out).and_then(|()| self.socket.write_all(&out)).map_err(|e| Failure::lost(&e))
     }
 
     /// The next message.
     pub(crate) fn receive(&mut self) -> Result<Message, Failure> {
         loop {
-            if let Some(message) = Message::parse(&mut self.buffer).map_err(|e| Failure::lost(&e))? {
+            if let Some(message) =
+                Message::parse(&mut self.buffer).map_err(|e| Failure::lost(&e))?
+            {
                 return Ok(message);
             }
             let mut chunk = [0; 16 * 1024];

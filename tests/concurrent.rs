@@ -29,7 +29,9 @@ where
         let client = connect(address).await;
         tasks.spawn(work(me, client));
     }
-    tokio::time::timeout(Duration::from_secs(120), tasks.join_all()).await.expect("no session hangs")
+    tokio::time::timeout(Duration::from_secs(120), tasks.join_all())
+        .await
+        .expect("no session hangs")
 }
 
 fn run<F: Future<Output = ()>>(test: impl FnOnce(Address) -> F) {
@@ -67,7 +69,10 @@ fn no_update_is_lost() {
                         .await
                         .unwrap()
                         .get(0);
-                    client.execute("UPDATE counter SET n = $1 WHERE id = 1", &[&(n + 1)]).await.unwrap();
+                    client
+                        .execute("UPDATE counter SET n = $1 WHERE id = 1", &[&(n + 1)])
+                        .await
+                        .unwrap();
                     client.batch_execute("COMMIT").await.unwrap();
                 }
             }
@@ -129,7 +134,7 @@ fn money_is_neither_made_nor_lost() {
             let mut random = Random::new(me);
             let mut deadlocks = 0;
             for _ in 0..20 {
-                let (from, to) = (random.below(5) as i32, random.below(5) as i32);
+                let (from, to) = (random.small(5), random.small(5));
                 let amount = random.below(60) as i64;
                 deadlocks += transfer(&client, from, to, amount).await;
             }
@@ -146,8 +151,12 @@ async fn transfer(client: &Client, from: i32, to: i32, amount: i64) -> u32 {
     for attempt in 0.. {
         let steps = async {
             client.batch_execute("BEGIN").await?;
-            client.execute("UPDATE account SET amount = amount - $2 WHERE id = $1", &[&from, &amount]).await?;
-            client.execute("UPDATE account SET amount = amount + $2 WHERE id = $1", &[&to, &amount]).await?;
+            client
+                .execute("UPDATE account SET amount = amount - $2 WHERE id = $1", &[&from, &amount])
+                .await?;
+            client
+                .execute("UPDATE account SET amount = amount + $2 WHERE id = $1", &[&to, &amount])
+                .await?;
             client.batch_execute("COMMIT").await
         };
         let Err(e) = steps.await else { return attempt };
@@ -175,7 +184,7 @@ fn no_child_without_its_parent() {
         at_once(&address, |me, client| async move {
             let mut random = Random::new(me);
             for _ in 0..25 {
-                let id = random.below(6) as i32;
+                let id = random.small(6);
                 let sql = match random.below(4) {
                     0 => "INSERT INTO parent VALUES ($1) ON CONFLICT DO NOTHING",
                     1 => "DELETE FROM parent WHERE id = $1",
@@ -184,7 +193,10 @@ fn no_child_without_its_parent() {
                 };
                 if let Err(e) = client.execute(sql, &[&id]).await {
                     assert!(
-                        matches!(state(&e), SqlState::FOREIGN_KEY_VIOLATION | SqlState::T_R_DEADLOCK_DETECTED),
+                        matches!(
+                            state(&e),
+                            SqlState::FOREIGN_KEY_VIOLATION | SqlState::T_R_DEADLOCK_DETECTED
+                        ),
                         "{sql}: {e}"
                     );
                 }
@@ -214,7 +226,10 @@ fn serializable_keeps_what_each_session_checked() {
                 let steps = async {
                     client.batch_execute("BEGIN ISOLATION LEVEL SERIALIZABLE").await?;
                     let present: i64 = client
-                        .query_one("SELECT count(*) FROM duty WHERE pair = $1 AND present", &[&pair])
+                        .query_one(
+                            "SELECT count(*) FROM duty WHERE pair = $1 AND present",
+                            &[&pair],
+                        )
                         .await?
                         .get(0);
                     if present == 2 {
@@ -247,7 +262,10 @@ fn tables_change_while_they_are_used() {
                     client.batch_execute(&sql).await.unwrap();
                 } else {
                     client.batch_execute("INSERT INTO busy (v) VALUES ('x')").await.unwrap();
-                    client.simple_query("SELECT * FROM busy ORDER BY id DESC LIMIT 3").await.unwrap();
+                    client
+                        .simple_query("SELECT * FROM busy ORDER BY id DESC LIMIT 3")
+                        .await
+                        .unwrap();
                 }
             }
         })

@@ -31,7 +31,11 @@ fn ask(client: &mut Client, rows: u64, loaded_at: &str) {
     let sum: u64 = (1..=rows).map(|n| n * 7 % 100_000).sum();
     expect(client, "SELECT count(*), min(id), max(id) FROM measure", &format!("{rows}|1|{rows}"));
     expect(client, "SELECT sum(amount) FROM measure", &format!("{}.{:02}", sum / 100, sum % 100));
-    expect(client, "SELECT sensor, at FROM measure WHERE id = 77777", "sensor-777|2024-01-01 21:36:17+00");
+    expect(
+        client,
+        "SELECT sensor, at FROM measure WHERE id = 77777",
+        "sensor-777|2024-01-01 21:36:17+00",
+    );
     let sensors: Vec<_> = (0..3)
         .map(|s| format!("sensor-{s}|{}", (1..=rows).filter(|n| n % 1000 == s).count()))
         .collect();
@@ -43,7 +47,9 @@ fn ask(client: &mut Client, rows: u64, loaded_at: &str) {
     );
     expect(
         client,
-        &format!("SELECT count(*), sum(amount) FROM ledger.as_of('measure', 'block:{loaded_at}') WHERE id > 10"),
+        &format!(
+            "SELECT count(*), sum(amount) FROM ledger.as_of('measure', 'block:{loaded_at}') WHERE id > 10"
+        ),
         &format!("{}|{}", rows - 10, {
             let first: u64 = (1..=10).map(|n| n * 7 % 100_000).sum();
             format!("{}.{:02}", (sum - first) / 100, (sum - first) % 100)
@@ -53,7 +59,8 @@ fn ask(client: &mut Client, rows: u64, loaded_at: &str) {
 
 #[test]
 fn a_million_rows() {
-    let rows = number("STELE_TEST_COPY_ROWS", if cfg!(debug_assertions) { 200_000 } else { 1_000_000 });
+    let rows =
+        number("STELE_TEST_COPY_ROWS", if cfg!(debug_assertions) { 200_000 } else { 1_000_000 });
     let mut server = Server::start();
     let file = server.scratch().join("measure.csv");
     let mut text = String::new();
@@ -102,12 +109,19 @@ fn a_million_rows() {
     let mut client = server.client();
     ask(&mut client, rows, &loaded_at);
     let memory = server.memory();
-    assert!(memory < BASE + rows * MOST_BYTES_A_ROW, "{memory} bytes for {rows} rows after the restart");
-    let taken = client.run("INSERT INTO measure VALUES (77777, 'twice', 0, now(), NULL)").unwrap_err();
+    assert!(
+        memory < BASE + rows * MOST_BYTES_A_ROW,
+        "{memory} bytes for {rows} rows after the restart"
+    );
+    let taken =
+        client.run("INSERT INTO measure VALUES (77777, 'twice', 0, now(), NULL)").unwrap_err();
     assert_eq!(taken.sqlstate, "23505");
 
     // What breaks off leaves nothing.
-    let broken = format!("{}x,y,z\n", text.lines().take(1000).map(|l| format!("9{l}\n")).collect::<String>());
+    let broken = format!(
+        "{}x,y,z\n",
+        text.lines().take(1000).map(|l| format!("9{l}\n")).collect::<String>()
+    );
     fs::write(&file, broken).unwrap();
     let output = psql(&server.address()).args(["-c", &copy]).output().unwrap();
     assert!(!output.status.success());

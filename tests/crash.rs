@@ -43,7 +43,8 @@ impl Writer {
 
 fn one_transaction(client: &mut Client, me: i32, n: i64) -> Result<(), Failure> {
     if n % 2 == 1 {
-        client.run(&format!("INSERT INTO entry VALUES ({me}, {n}, 0, repeat('x', {}))", n % 200))?;
+        client
+            .run(&format!("INSERT INTO entry VALUES ({me}, {n}, 0, repeat('x', {}))", n % 200))?;
         return Ok(());
     }
     client.run("BEGIN")?;

@@ -28,8 +28,18 @@ fn binary_values_there_and_back() {
         assert_eq!(
             statement.params(),
             [
-                Type::INT2, Type::INT4, Type::INT8, Type::FLOAT4, Type::FLOAT8, Type::TEXT, Type::BYTEA, Type::BOOL,
-                Type::INT4_ARRAY, Type::TEXT_ARRAY, Type::VARCHAR, Type::BPCHAR
+                Type::INT2,
+                Type::INT4,
+                Type::INT8,
+                Type::FLOAT4,
+                Type::FLOAT8,
+                Type::TEXT,
+                Type::BYTEA,
+                Type::BOOL,
+                Type::INT4_ARRAY,
+                Type::TEXT_ARRAY,
+                Type::VARCHAR,
+                Type::BPCHAR
             ]
         );
         for _ in 0..2 {
@@ -37,8 +47,18 @@ fn binary_values_there_and_back() {
                 .query_one(
                     &statement,
                     &[
-                        &i16::MIN, &i32::MAX, &i64::MIN, &1.5e-3_f32, &std::f64::consts::E, &"tëxt", &&b"\x00\xff"[..],
-                        &true, &vec![Some(1_i32), None], &vec!["a", "b,c"], &"v", &"c",
+                        &i16::MIN,
+                        &i32::MAX,
+                        &i64::MIN,
+                        &1.5e-3_f32,
+                        &std::f64::consts::E,
+                        &"tëxt",
+                        &&b"\x00\xff"[..],
+                        &true,
+                        &vec![Some(1_i32), None],
+                        &vec!["a", "b,c"],
+                        &"v",
+                        &"c",
                     ],
                 )
                 .await
@@ -81,7 +101,10 @@ fn a_pipeline_answers_in_order() {
 #[test]
 fn copy_streams_both_ways() {
     with_client(|client| async move {
-        client.batch_execute("CREATE TABLE copied (id int PRIMARY KEY, t text, n bigint)").await.unwrap();
+        client
+            .batch_execute("CREATE TABLE copied (id int PRIMARY KEY, t text, n bigint)")
+            .await
+            .unwrap();
         let sink = client.copy_in("COPY copied FROM STDIN (FORMAT binary)").await.unwrap();
         let mut writer = pin!(BinaryCopyInWriter::new(sink, &[Type::INT4, Type::TEXT, Type::INT8]));
         for id in 0..5_000_i32 {
@@ -89,9 +112,13 @@ fn copy_streams_both_ways() {
             writer.as_mut().write(&[&id, &text, &(i64::from(id) << 33)]).await.unwrap();
         }
         assert_eq!(writer.finish().await.unwrap(), 5_000);
-        let row = client.query_one("SELECT count(*), count(t), max(n) FROM copied", &[]).await.unwrap();
+        let row =
+            client.query_one("SELECT count(*), count(t), max(n) FROM copied", &[]).await.unwrap();
         assert_eq!((row.get(0), row.get(1), row.get(2)), (5_000_i64, 3_333_i64, 4_999_i64 << 33));
-        let out = client.copy_out("COPY (SELECT id, t FROM copied ORDER BY id) TO STDOUT (FORMAT csv)").await.unwrap();
+        let out = client
+            .copy_out("COPY (SELECT id, t FROM copied ORDER BY id) TO STDOUT (FORMAT csv)")
+            .await
+            .unwrap();
         let chunks: Vec<_> = out.try_collect().await.unwrap();
         let text = String::from_utf8(chunks.concat()).unwrap();
         assert_eq!(text.lines().count(), 5_000);
@@ -120,7 +147,12 @@ fn portals_give_rows_in_pieces() {
         }
         assert_eq!(seen, [4, 4, 2]);
         transaction.commit().await.unwrap();
-        let mut rows = pin!(client.query_raw("SELECT g FROM generate_series(1, 50000) g", [] as [i32; 0]).await.unwrap());
+        let mut rows = pin!(
+            client
+                .query_raw("SELECT g FROM generate_series(1, 50000) g", [] as [i32; 0])
+                .await
+                .unwrap()
+        );
         let mut count = 0;
         while let Some(row) = rows.next().await {
             row.unwrap();

@@ -127,7 +127,8 @@ fn flights_are_the_same_in_both() {
     let at_before = format!("-c ledger.as_of=block:{before}");
     let mut differ = 0;
     for (question, answer) in QUESTIONS.iter().zip(&past) {
-        let got = said(psql(&stele).env("PGOPTIONS", &at_before).args(["-A", "-t", "-c", question]));
+        let got =
+            said(psql(&stele).env("PGOPTIONS", &at_before).args(["-A", "-t", "-c", question]));
         assert_eq!(got, *answer, "{question} at block {before}");
         differ += usize::from(ask(&stele, question) != *answer);
     }

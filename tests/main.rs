@@ -1,5 +1,10 @@
 //! The product, tested from outside: the real binary, real clients, a real PostgreSQL beside it.
 #![expect(clippy::unwrap_used, reason = "a test dies loudly")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a test tells what it measured")]
+#![expect(
+    clippy::result_large_err,
+    reason = "a failure carries all fields, and tests are in no hurry"
+)]
 
 mod client;
 mod concurrent;

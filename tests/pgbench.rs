@@ -28,7 +28,9 @@ fn tpcb_balances() {
     for mode in ["prepared", "simple", "extended"] {
         let said = pgbench(&server, &["-n", "-c", "8", "-j", "2", "-T", &seconds, "-M", mode]);
         assert!(said.contains("number of failed transactions: 0 "), "{mode}: {said}");
-        for line in said.lines().filter(|l| l.starts_with("tps") || l.starts_with("latency average")) {
+        for line in
+            said.lines().filter(|l| l.starts_with("tps") || l.starts_with("latency average"))
+        {
             println!("{mode}: {line}");
         }
         let mut client = server.client();
@@ -41,7 +43,11 @@ fn tpcb_balances() {
         let sums = &sums.rows[0];
         assert!(sums.iter().all(|sum| *sum == sums[0]), "{mode}: {sums:?}");
         let history = client.run("SELECT count(*) FROM pgbench_history").unwrap();
-        println!("{mode}: {} transactions so far, all sums {}", history.value().unwrap(), sums[0].as_deref().unwrap());
+        println!(
+            "{mode}: {} transactions so far, all sums {}",
+            history.value().unwrap(),
+            sums[0].as_deref().unwrap()
+        );
         assert_ne!(history.value(), Some("0"));
     }
 }

@@ -66,8 +66,10 @@ impl Postgres {
                 Err(_) => std::thread::sleep(Duration::from_millis(50)),
             }
         };
-        for sql in ["DROP DATABASE IF EXISTS stele WITH (FORCE)", "CREATE DATABASE stele TEMPLATE template0"]
-        {
+        for sql in [
+            "DROP DATABASE IF EXISTS stele WITH (FORCE)",
+            "CREATE DATABASE stele TEMPLATE template0",
+        ] {
             client.run(sql).expect("an empty database");
         }
     }
@@ -148,9 +150,5 @@ fn is_root() -> bool {
 
 fn run(command: &mut Command) {
     let output = command.stdin(Stdio::null()).stdout(Stdio::null()).output().expect("a program");
-    assert!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }

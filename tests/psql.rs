@@ -22,29 +22,81 @@ CREATE TABLE side.thing (k text PRIMARY KEY, v int);
 
 /// Commands whose whole output is compared.
 const COMMANDS: &[&str] = &[
-    r"\d", r"\dt", r"\di", r"\ds", r"\dv", r"\dn", r"\d customer", r"\d orders", r"\d plain", r"\d rich", r"\d tickets",
-    r"\d orders_by_customer", r"\d customer_pkey", r"\d side.thing", r"\dt side.*", r"\d nothing_like_it", r"\dt cust*",
-    r"\di+ nothing", r"\dT nothing", r"\dp plain", r"\z plain", r"\d customer_id_seq", r"\df nothing", r"\sv rich",
-    r"\d+ rich", r"\x \\ SELECT id, name FROM customer ORDER BY id", r"\echo :AUTOCOMMIT", r"\encoding",
-    r"SELECT id, name, credit, tags, extra FROM customer ORDER BY id", r"SELECT 1 AS one, 'x' AS two, NULL AS three",
-    r"SELECT count(*), sum(credit), max(joined) FROM customer", r"SELECT 1/0", r"SELECT nothing FROM customer",
-    r"SELEC 1", r"INSERT INTO customer (name) VALUES (NULL)", r"INSERT INTO customer (id, name) VALUES (1, 'again')",
-    r"INSERT INTO customer (name, credit) VALUES ('x', -1)", r"INSERT INTO orders (customer_id) VALUES (999)",
-    r"DELETE FROM customer WHERE id = 99", r"UPDATE customer SET credit = credit + 1 WHERE id = 1 RETURNING credit",
-    r"CREATE TABLE customer (id int)", r"DROP TABLE nowhere", r"SELECT 'a'::int", r"SELECT upper(5, 6)",
-    r"INSERT INTO customer (name, country) VALUES ('y', 'GER')", r"SELECT 2147483647 + 1",
-    r"copy (SELECT id, name FROM customer ORDER BY id) TO STDOUT", r"SELECT 1 \; SELECT 2 AS b",
+    r"\d",
+    r"\dt",
+    r"\di",
+    r"\ds",
+    r"\dv",
+    r"\dn",
+    r"\d customer",
+    r"\d orders",
+    r"\d plain",
+    r"\d rich",
+    r"\d tickets",
+    r"\d orders_by_customer",
+    r"\d customer_pkey",
+    r"\d side.thing",
+    r"\dt side.*",
+    r"\d nothing_like_it",
+    r"\dt cust*",
+    r"\di+ nothing",
+    r"\dT nothing",
+    r"\dp plain",
+    r"\z plain",
+    r"\d customer_id_seq",
+    r"\df nothing",
+    r"\sv rich",
+    r"\d+ rich",
+    r"\x \\ SELECT id, name FROM customer ORDER BY id",
+    r"\echo :AUTOCOMMIT",
+    r"\encoding",
+    r"SELECT id, name, credit, tags, extra FROM customer ORDER BY id",
+    r"SELECT 1 AS one, 'x' AS two, NULL AS three",
+    r"SELECT count(*), sum(credit), max(joined) FROM customer",
+    r"SELECT 1/0",
+    r"SELECT nothing FROM customer",
+    r"SELEC 1",
+    r"INSERT INTO customer (name) VALUES (NULL)",
+    r"INSERT INTO customer (id, name) VALUES (1, 'again')",
+    r"INSERT INTO customer (name, credit) VALUES ('x', -1)",
+    r"INSERT INTO orders (customer_id) VALUES (999)",
+    r"DELETE FROM customer WHERE id = 99",
+    r"UPDATE customer SET credit = credit + 1 WHERE id = 1 RETURNING credit",
+    r"CREATE TABLE customer (id int)",
+    r"DROP TABLE nowhere",
+    r"SELECT 'a'::int",
+    r"SELECT upper(5, 6)",
+    r"INSERT INTO customer (name, country) VALUES ('y', 'GER')",
+    r"SELECT 2147483647 + 1",
+    r"copy (SELECT id, name FROM customer ORDER BY id) TO STDOUT",
+    r"SELECT 1 \; SELECT 2 AS b",
     r"copy (SELECT id, name, tags, NULL FROM customer ORDER BY id) TO STDOUT WITH (FORMAT csv, HEADER)",
-    r"TABLE customer ORDER BY id LIMIT 1 \gx", r"SELECT id, name FROM customer ORDER BY id \g (format=unaligned)",
-    r"SELECT 'customer'::regclass, current_schema() \gdesc", r"DROP TABLE customer", r"SHOW search_path",
+    r"TABLE customer ORDER BY id LIMIT 1 \gx",
+    r"SELECT id, name FROM customer ORDER BY id \g (format=unaligned)",
+    r"SELECT 'customer'::regclass, current_schema() \gdesc",
+    r"DROP TABLE customer",
+    r"SHOW search_path",
     r"SELECT 5 AS v \gset
-\echo :v", r"\if true
+\echo :v",
+    r"\if true
 SELECT 'yes' AS branch;
 \else
 SELECT 'no' AS branch;
-\endif", r"BEGIN; SELECT 1/0; SELECT 2; ROLLBACK;", r"\conninfo_is_not_a_command", r"\du nobody_here",
-    r"\ddp", r"\dx nothing", r"\dconfig search_path", r"\dC nothing", r"\do nothing", r"\dF nothing", r"\l nothing",
-    r"\prompt_is_not_run", r"\crosstabview_is_not_run", r"EXECUTE nothing", r"\bind_is_not_in_15",
+\endif",
+    r"BEGIN; SELECT 1/0; SELECT 2; ROLLBACK;",
+    r"\conninfo_is_not_a_command",
+    r"\du nobody_here",
+    r"\ddp",
+    r"\dx nothing",
+    r"\dconfig search_path",
+    r"\dC nothing",
+    r"\do nothing",
+    r"\dF nothing",
+    r"\l nothing",
+    r"\prompt_is_not_run",
+    r"\crosstabview_is_not_run",
+    r"EXECUTE nothing",
+    r"\bind_is_not_in_15",
 ];
 
 fn run(address: &Address, script: &str) -> String {
@@ -104,14 +156,22 @@ fn copy_goes_round() {
     let address = server.address();
     let folder = server.scratch().to_owned();
     assert_eq!(
-        run(&address, "CREATE TABLE odd (id int PRIMARY KEY, t text, n numeric(10,3), b bytea, a text[]);"),
+        run(
+            &address,
+            "CREATE TABLE odd (id int PRIMARY KEY, t text, n numeric(10,3), b bytea, a text[]);"
+        ),
         "CREATE TABLE\n"
     );
     let rows = r#"INSERT INTO odd VALUES (1, E'tab\there', 1.5, '\x00ff', '{a,"b,c",NULL}'), (2, E'line\nbreak', -0.001, '', '{}'),
       (3, NULL, NULL, NULL, NULL), (4, '\N', 0, '\x5c6e', '{"\"q\""}'), (5, 'quote "x" and ''y''', 99, NULL, '{""}'), (6, '', 7, NULL, NULL), (7, '\.', 1, NULL, NULL);"#;
     assert_eq!(run(&address, rows), "INSERT 0 7\n");
     let whole = run(&address, "SELECT * FROM odd ORDER BY id;");
-    for options in ["", "with (format csv)", "with (format csv, header, delimiter ';', quote '''', null 'none')", "with (format binary)"] {
+    for options in [
+        "",
+        "with (format csv)",
+        "with (format csv, header, delimiter ';', quote '''', null 'none')",
+        "with (format binary)",
+    ] {
         let file = folder.join("odd.copy");
         let out = run(&address, &format!("\\copy odd to '{}' {options}", file.display()));
         assert_eq!(out, "COPY 7\n", "{options}");

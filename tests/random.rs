@@ -32,6 +32,11 @@ impl Random {
         usize::try_from(self.next() % (bound as u64)).unwrap()
     }
 
+    /// The same as a key.
+    pub(crate) fn small(&mut self, bound: usize) -> i32 {
+        i32::try_from(self.below(bound)).unwrap()
+    }
+
     pub(crate) fn byte(&mut self) -> u8 {
         self.next().to_le_bytes()[0]
     }

@@ -75,7 +75,9 @@ impl Server {
             .env("RUST_BACKTRACE", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(std::fs::File::options().create(true).append(true).open(self.log()).expect("a log"))
+            .stderr(
+                std::fs::File::options().create(true).append(true).open(self.log()).expect("a log"),
+            )
             .spawn()
             .expect("the binary of this build");
         let (ready, is_ready) = mpsc::channel();
@@ -197,7 +199,8 @@ pub(crate) fn number(name: &str, otherwise: u64) -> u64 {
 
 /// The binary under test: this build's, or the one `STELE_TEST_BINARY` names.
 pub(crate) fn binary() -> PathBuf {
-    std::env::var_os("STELE_TEST_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_stele").into(), Into::into)
+    std::env::var_os("STELE_TEST_BINARY")
+        .map_or_else(|| env!("CARGO_BIN_EXE_stele").into(), Into::into)
 }
 
 /// A port that nobody listens on at this moment.

@@ -63,7 +63,10 @@ const ARRAYS: &[u32] = &[
 impl Shape {
     fn of(type_oid: u32) -> Self {
         let known = SHAPES.iter().find(|(oid, _)| *oid == type_oid);
-        Self(known.map_or(if ARRAYS.contains(&type_oid) { 'A' } else { '?' }, |(_, letter)| *letter))
+        Self(known.map_or_else(
+            || if ARRAYS.contains(&type_oid) { 'A' } else { '?' },
+            |(_, letter)| *letter,
+        ))
     }
 }
 
@@ -131,7 +134,10 @@ fn output(answer: Answer) -> DBOutput<Shape> {
 
 fn is_equal(_: fn(&String) -> String, actual: &[Vec<String>], expected: &[String]) -> bool {
     actual.len() == expected.len()
-        && actual.iter().zip(expected).all(|(row, line)| row.join(BETWEEN).trim_end() == line.trim_end())
+        && actual
+            .iter()
+            .zip(expected)
+            .all(|(row, line)| row.join(BETWEEN).trim_end() == line.trim_end())
 }
 
 /// How a script went.
@@ -160,9 +166,8 @@ fn run_script(path: &Path, engine: &str, address: &Address, way: Way) -> Score {
             return score;
         }
     };
-    let mut runner = Runner::new(|| async {
-        Ok(Connection { address: address.clone(), way, client: None })
-    });
+    let mut runner =
+        Runner::new(|| async { Ok(Connection { address: address.clone(), way, client: None }) });
     runner.add_label(engine);
     runner.with_column_validator(|actual, expected| actual == expected);
     runner.with_validator(is_equal);
@@ -211,7 +216,11 @@ fn run_all(engine: &str, scripts: &[PathBuf], run: impl Fn(&Path) -> Score + Syn
     if let Some(path) = std::env::var_os("STELE_TEST_REPORT") {
         std::fs::write(path, &report).unwrap();
     }
-    assert!(complaints.is_empty(), "{} of {records} statements failed:\n{report}", complaints.len());
+    assert!(
+        complaints.is_empty(),
+        "{} of {records} statements failed:\n{report}",
+        complaints.len()
+    );
 }
 
 fn scripts(folder: &str) -> Vec<PathBuf> {
@@ -232,8 +241,10 @@ fn postgresql_answers_as_recorded() {
     let recording = std::env::var_os("STELE_TEST_RECORD").is_some();
     let clusters = [Mutex::new(Postgres::start()), Mutex::new(Postgres::start())];
     run_all("postgresql", &scripts("sql"), |path| {
-        let cluster =
-            clusters.iter().find_map(|c| c.try_lock().ok()).expect("as many clusters as scripts run");
+        let cluster = clusters
+            .iter()
+            .find_map(|c| c.try_lock().ok())
+            .expect("as many clusters as scripts run");
         cluster.fresh_database();
         if recording {
             record(path, &cluster.address());
@@ -264,7 +275,11 @@ fn on_stele(path: &Path, way: Way) -> Score {
     let mut server = Server::start();
     let mut score = run_script(path, "stele", &server.address(), way);
     if !server.is_alive() {
-        score.complaints.push(format!("{}: the server died:\n{}", path.display(), server.log_text()));
+        score.complaints.push(format!(
+            "{}: the server died:\n{}",
+            path.display(),
+            server.log_text()
+        ));
     }
     score
 }

@@ -24,11 +24,25 @@ const MOST_LINES: usize = 800;
 
 /// What dependencies may be licensed under: permissive, and compatible with Apache-2.0.
 const LICENSES: &[&str] = &[
-    "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-1-Clause", "BSD-2-Clause", "BSD-3-Clause",
-    "BSL-1.0", "CC0-1.0", "CDLA-Permissive-2.0", "ISC", "MIT", "MIT-0", "Unicode-3.0", "Unlicense", "Zlib",
+    "0BSD",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-1-Clause",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "CDLA-Permissive-2.0",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
     "bzip2-1.0.6",
     // Copyleft by file: fine for a library that is used as it is.
-    "MPL-2.0", "MPL-2.0+",
+    "MPL-2.0",
+    "MPL-2.0+",
 ];
 
 fn root() -> PathBuf {
@@ -119,7 +133,8 @@ fn nothing_is_left_behind() {
     for path in files(&root(), &[".rs", ".md", ".toml", ".java", ".xml", "run"]) {
         let text = fs::read_to_string(&path).unwrap();
         for (number, line) in text.lines().enumerate() {
-            let here = || format!("{}:{}", path.strip_prefix(root()).unwrap().display(), number + 1);
+            let here =
+                || format!("{}:{}", path.strip_prefix(root()).unwrap().display(), number + 1);
             for word in words.iter().filter(|word| line.contains(word.as_str())) {
                 complaints.push(format!("{}: \"{word}\"", here()));
             }

@@ -4,6 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -34,11 +35,13 @@ fn garbage_harms_nobody() {
             .iter()
             .map(|seed| scope.spawn(|| attack(&address, *seed, cases / seeds.len(), &finished)))
             .collect();
-        while finished.load(Ordering::Relaxed) < cases / 10 && !attackers.iter().all(|a| a.is_finished()) {
+        while finished.load(Ordering::Relaxed) < cases / 10
+            && !attackers.iter().all(ScopedJoinHandle::is_finished)
+        {
             std::thread::sleep(Duration::from_millis(50));
         }
         let before = server.memory();
-        let results: Vec<_> = attackers.into_iter().map(|a| a.join()).collect();
+        let results: Vec<_> = attackers.into_iter().map(ScopedJoinHandle::join).collect();
         done.store(true, Ordering::Relaxed);
         let rounds = bystander.join().unwrap();
         for result in results {
@@ -50,7 +53,11 @@ fn garbage_harms_nobody() {
     let log = server.log_text();
     assert!(!log.contains("panic"), "{log}");
     let after = server.memory();
-    println!("{cases} cases, {rounds} statements beside them; memory {} -> {} MiB", before >> 20, after >> 20);
+    println!(
+        "{cases} cases, {rounds} statements beside them; memory {} -> {} MiB",
+        before >> 20,
+        after >> 20
+    );
     assert!(after < before + MOST_GROWTH, "memory grew from {before} to {after} bytes");
 }
 
@@ -139,7 +146,11 @@ fn wait_for_end(socket: &mut TcpStream) {
         match socket.read(&mut chunk) {
             Ok(0) => return,
             Ok(_) => {}
-            Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                ) => {}
             Err(_) => return,
         }
         assert!(began.elapsed() < PATIENCE, "the server holds on to a connection that has ended");
@@ -153,7 +164,11 @@ fn after_login(address: &Address, random: &mut Random, cases: usize) {
         if random.below(3) == 0 {
             damage(random, &mut bytes);
         }
-        if client.send(|out| Ok(out.extend_from_slice(&bytes))).is_err() {
+        let sent = client.send(|out| {
+            out.extend_from_slice(&bytes);
+            Ok(())
+        });
+        if sent.is_err() {
             client = Client::connect(address).unwrap();
         }
         // Answers are read now and then, so that the server also meets a client that doesn't listen.
@@ -167,10 +182,25 @@ fn after_login(address: &Address, random: &mut Random, cases: usize) {
 /// One message of the protocol, in any order, with any content.
 fn message(random: &mut Random) -> Vec<u8> {
     let sql = [
-        "SELECT 1", "SELECT $1::int", "BEGIN", "COMMIT", "SELECT * FROM generate_series(1, 100)", "", ";;", "SELEC",
-        "COPY (SELECT 1) TO STDOUT", "INSERT INTO nowhere VALUES ($1)", "SELECT $1::text, $2::numeric, $3::int[]",
-        "SELECT repeat('x', 10000)", "SET statement_timeout = 1000", "SHOW ALL", "DISCARD ALL",
-        "CREATE TEMP TABLE g (id int)", "SELECT 1; SELECT 2", "PREPARE p AS SELECT 1", "DECLARE c CURSOR FOR SELECT 1",
+        "SELECT 1",
+        "SELECT $1::int",
+        "BEGIN",
+        "COMMIT",
+        "SELECT * FROM generate_series(1, 100)",
+        "",
+        ";;",
+        "SELEC",
+        "COPY (SELECT 1) TO STDOUT",
+        "INSERT INTO nowhere VALUES ($1)",
+        "SELECT $1::text, $2::numeric, $3::int[]",
+        "SELECT repeat('x', 10000)",
+        "SET statement_timeout = 1000",
+        "SHOW ALL",
+        "DISCARD ALL",
+        "CREATE TEMP TABLE g (id int)",
+        "SELECT 1; SELECT 2",
+        "PREPARE p AS SELECT 1",
+        "DECLARE c CURSOR FOR SELECT 1",
     ];
     let text = sql[random.below(sql.len())];
     let name = ["", "s1", "s2"][random.below(3)];
@@ -178,7 +208,8 @@ fn message(random: &mut Random) -> Vec<u8> {
     let written = match random.below(14) {
         0 | 1 => frontend::query(text, &mut out),
         2 | 3 => {
-            let types: Vec<u32> = (0..random.below(4)).map(|_| [0, 23, 25, 1700, 999_999][random.below(5)]).collect();
+            let types: Vec<u32> =
+                (0..random.below(4)).map(|_| [0, 23, 25, 1700, 999_999][random.below(5)]).collect();
             frontend::parse(name, text, types, &mut out)
         }
         4 | 5 => return bind(random, name),
