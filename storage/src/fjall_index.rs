@@ -7,12 +7,13 @@ use std::{
     fmt, fs,
     ops::Bound,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use crate::{
-    Fault,
+    Fault, MemoryIndex,
     index::{Change, Checkpoint, Index, is_empty_range},
 };
 
@@ -41,16 +42,33 @@ impl FjallIndex {
     /// and begun anew, because blocks hold all that it says.
     ///
     /// # Errors
-    /// [`Fault::Derived`] when the directory can't be written.
+    /// [`Fault::Locked`] when another process has it open; [`Fault::Derived`] or [`Fault::Io`] when the
+    /// directory can't be written.
     pub fn open(path: &Path, cache_bytes: u64) -> Result<Self, Fault> {
         match Self::try_open(path, cache_bytes) {
             Ok(index) => Ok(index),
-            Err(fjall::Error::Locked) => Err(fault(fjall::Error::Locked)),
+            Err(fjall::Error::Locked) => Err(Fault::Locked),
             Err(error) => {
                 tracing::warn!(%error, path = %path.display(), "the key index can't be opened; it is made anew");
                 fs::remove_dir_all(path)
                     .map_err(|error| Fault::io(format!("remove {}", path.display()), error))?;
                 Self::try_open(path, cache_bytes).map_err(fault)
+            }
+        }
+    }
+
+    /// As [`Self::open`]; when the disk doesn't let it, an index in memory, so that a node can be read
+    /// whose disk is full.
+    ///
+    /// # Errors
+    /// [`Fault::Locked`] when another process has it open.
+    pub fn open_or_in_memory(path: &Path, cache_bytes: u64) -> Result<Arc<dyn Index>, Fault> {
+        match Self::open(path, cache_bytes) {
+            Ok(index) => Ok(Arc::new(index)),
+            Err(Fault::Locked) => Err(Fault::Locked),
+            Err(fault) => {
+                tracing::error!(%fault, "the key index can't be kept on disk; it is kept in memory until the next start");
+                Ok(Arc::new(MemoryIndex::default()))
             }
         }
     }

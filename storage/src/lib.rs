@@ -13,6 +13,7 @@ pub mod fault;
 mod fjall_index;
 mod history;
 pub mod index;
+mod index_writer;
 pub mod locks;
 mod lookup;
 mod memory;

@@ -57,7 +57,7 @@ impl Entries {
 
     /// Reads one more page into `found`.
     fn read(&mut self, bounds: &Bounds) -> Result<(), Fault> {
-        let engine = &self.snapshot.core().index;
+        let engine = self.snapshot.core().index();
         let page = engine.page(borrowed(bounds), self.reverse, self.page)?;
         let full = page.len() >= self.page;
         self.page = PAGE;
@@ -99,7 +99,7 @@ impl Entries {
         let past = |bound: Bound<Vec<u8>>| bound.map(|bytes| index::moved(&bytes, Space::Past));
         let mut rest = Some((past(span.0), past(span.1)));
         while let Some(bounds) = rest.take() {
-            let page = self.snapshot.core().index.page(borrowed(&bounds), false, PAGE)?;
+            let page = self.snapshot.core().index().page(borrowed(&bounds), false, PAGE)?;
             if let Some(last) = page.last().filter(|_| page.len() >= PAGE) {
                 rest = split(&bounds, last, false).1;
             }

@@ -86,7 +86,7 @@ pub struct State {
 /// What snapshots share with the state.
 pub(crate) struct Core {
     pub(crate) tables: RwLock<BTreeMap<Oid, Arc<Versions>>>,
-    pub(crate) index: Arc<dyn Index>,
+    index: RwLock<Arc<dyn Index>>,
     pub(crate) chain: RwLock<Chain>,
     pub(crate) published: RwLock<Published>,
     pub(crate) damage: RwLock<BTreeMap<Height, Fault>>,
@@ -108,7 +108,7 @@ impl State {
     pub fn new(config: StateConfig, index: Arc<dyn Index>) -> Arc<Self> {
         let core = Arc::new(Core {
             tables: RwLock::default(),
-            index,
+            index: RwLock::new(index),
             chain: RwLock::default(),
             published: RwLock::default(),
             damage: RwLock::default(),
@@ -136,7 +136,7 @@ impl State {
         blocks: impl IntoIterator<Item = Result<Block, Fault>>,
     ) -> Result<Arc<Self>, Fault> {
         let state = Self::new(config, index);
-        state.applier.lock().resume()?;
+        state.applier.lock().resume();
         for block in blocks {
             match block {
                 Ok(block) => {
@@ -296,6 +296,16 @@ impl State {
 }
 
 impl Core {
+    /// The index that reads go to.
+    pub(crate) fn index(&self) -> Arc<dyn Index> {
+        Arc::clone(&self.index.read())
+    }
+
+    /// Sends reads to another index, which holds all that the one before did.
+    pub(crate) fn set_index(&self, index: Arc<dyn Index>) {
+        *self.index.write() = index;
+    }
+
     /// A table's versions; an empty table may have none yet.
     pub(crate) fn versions(&self, table: Oid) -> Option<Arc<Versions>> {
         self.tables.read().get(&table).cloned()

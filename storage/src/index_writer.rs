@@ -1,0 +1,313 @@
+//! Keeping the key index up with the versions: new entries with each block, old ones moved into the past,
+//! all of them anew when the index is lost or of another chain.
+//!
+//! The index is derived, so that its failures are no reason to stop: when it can't be written any more (a
+//! full disk, say) another one is made in memory, and the node goes on until it is started again.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, atomic::Ordering},
+};
+
+use ledger::{Catalog, ColumnNumber, Height, Oid, RowReader, Table, catalog, key};
+
+use crate::{
+    Fault, Head, Index, MemoryIndex,
+    chunk::undecoded,
+    index::{self, Change, Checkpoint, Space},
+    state::Core,
+};
+
+/// Changes that are collected before they are handed to the index.
+const CHANGES: usize = 8192;
+
+/// Writes the key index of one state.
+pub(crate) struct IndexWriter {
+    core: Arc<Core>,
+    index: Arc<dyn Index>,
+    settle_blocks: u64,
+    /// What the index held when it was opened; `None` when that was passed, or it was new.
+    indexed: Option<Checkpoint>,
+    /// Versions that ended and still stand in the present part of the index, in order of their ends.
+    ended: VecDeque<Ended>,
+    changes: Vec<Change>,
+    /// Whether anything of the open block was handed over.
+    wrote: bool,
+    /// Whether the index refused a write. Nothing is written to it after that.
+    lost: bool,
+}
+
+/// A version that ended.
+#[derive(Clone, Copy)]
+struct Ended {
+    height: Height,
+    table: Oid,
+    row: u64,
+}
+
+impl IndexWriter {
+    pub(crate) fn new(core: Arc<Core>, settle_blocks: u64) -> Self {
+        let index = core.index();
+        Self {
+            core,
+            index,
+            settle_blocks,
+            indexed: None,
+            ended: VecDeque::new(),
+            changes: Vec::new(),
+            wrote: false,
+            lost: false,
+        }
+    }
+
+    /// Goes on with an index that has a checkpoint: blocks up to it will not be written to it again.
+    pub(crate) fn resume(&mut self) {
+        match self.index.checkpoint() {
+            Ok(Some(checkpoint)) => {
+                self.core.settled.store(checkpoint.settled.0, Ordering::Release);
+                self.indexed = Some(checkpoint);
+            }
+            // Entries without a checkpoint are what is left of a write that was cut short.
+            Ok(None) => self.clear(),
+            Err(fault) => self.lose(&fault),
+        }
+    }
+
+    /// All blocks that there are were applied: an index that is ahead of them is of another chain.
+    pub(crate) fn finish_resume(&mut self) -> Result<(), Fault> {
+        if self.indexed.take().is_none() && !self.lost {
+            return Ok(());
+        }
+        let (head, catalog) = {
+            let published = self.core.published.read();
+            (published.head, published.catalogs.newest())
+        };
+        self.clear();
+        head.map_or(Ok(()), |head| self.rebuild(head, &catalog))
+    }
+
+    /// Whether a block's entries are in the index from before it was opened.
+    pub(crate) fn is_indexed(&self, height: Height) -> bool {
+        self.indexed.is_some_and(|checkpoint| height <= checkpoint.height)
+    }
+
+    /// Adds the entry of a new version.
+    pub(crate) fn put(
+        &mut self,
+        oid: Oid,
+        columns: &[ColumnNumber],
+        reader: &RowReader<'_>,
+        row: u64,
+    ) -> Result<(), Fault> {
+        let entry = entry_of(Space::Present, oid, columns, reader, row)?;
+        self.change(Change::Put(entry));
+        Ok(())
+    }
+
+    /// Notes that a version ended, to be settled later.
+    pub(crate) fn ended(&mut self, height: Height, table: Oid, row: u64) {
+        if height.0 > self.core.settled.load(Ordering::Relaxed) {
+            self.ended.push_back(Ended { height, table, row });
+        }
+    }
+
+    /// Writes the entries of all versions that a table has into a new index.
+    pub(crate) fn fill(
+        &mut self,
+        oid: Oid,
+        index: &catalog::Index,
+        catalog: &Catalog,
+    ) -> Result<(), Fault> {
+        let Some(table) = catalog.table(index.table) else { return Ok(()) };
+        let Some(versions) = self.core.versions(index.table) else { return Ok(()) };
+        let settled = Height(self.core.settled.load(Ordering::Relaxed));
+        for chunk in versions.chunks_at(Height(u64::MAX)) {
+            for place in 0..chunk.len() {
+                let bytes = chunk.bytes(place).unwrap_or_default();
+                let reader = RowReader::new(table, bytes).map_err(undecoded)?;
+                let past = chunk.end(place, settled).is_some();
+                let space = if past { Space::Past } else { Space::Present };
+                let row = chunk.first + place as u64;
+                let entry = entry_of(space, oid, &index.columns, &reader, row)?;
+                self.change(Change::Put(entry));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a block's entries with the checkpoint, after moving what ended long ago into the past.
+    pub(crate) fn finish_block(&mut self, head: Head, catalog: &Catalog) -> Result<(), Fault> {
+        if let Some(checkpoint) = self.indexed {
+            if head.height < checkpoint.height {
+                return Ok(());
+            }
+            self.indexed = None;
+            if head.block == checkpoint.block {
+                return Ok(());
+            }
+            tracing::warn!("the key index is of another chain; it is made anew");
+            self.clear();
+            return self.rebuild(head, catalog);
+        }
+        let settled = self.settle(head.height, catalog)?;
+        if self.wrote || !self.changes.is_empty() {
+            self.flush(Some(Checkpoint { height: head.height, block: head.block, settled }));
+            self.wrote = false;
+        }
+        if self.lost { self.rebuild(head, catalog) } else { Ok(()) }
+    }
+
+    /// Moves entries of versions that ended long ago. The past gets them first; then readers are told;
+    /// then the present loses them: whoever reads meanwhile finds each in at least one of the two.
+    fn settle(&mut self, height: Height, catalog: &Catalog) -> Result<Height, Fault> {
+        let until = Height(height.0.saturating_sub(self.settle_blocks));
+        let mut settled = Height(self.core.settled.load(Ordering::Relaxed));
+        let mut entries = Vec::new();
+        while let Some(ended) = self.ended.front().copied().filter(|ended| ended.height <= until) {
+            self.ended.pop_front();
+            settled = settled.max(ended.height);
+            self.entries_of(ended, catalog, &mut entries)?;
+        }
+        if entries.is_empty() {
+            return Ok(settled);
+        }
+        let past = entries.iter().map(|entry| Change::Put(index::moved(entry, Space::Past)));
+        let past = past.collect();
+        self.hand_over(past, None);
+        self.core.settled.store(settled.0, Ordering::Release);
+        for entry in entries {
+            self.change(Change::Remove(entry));
+        }
+        Ok(settled)
+    }
+
+    /// The entries of one version in all indexes of its table.
+    fn entries_of(
+        &self,
+        ended: Ended,
+        catalog: &Catalog,
+        entries: &mut Vec<Vec<u8>>,
+    ) -> Result<(), Fault> {
+        let Some(table) = catalog.table(ended.table) else { return Ok(()) };
+        let Some(versions) = self.core.versions(ended.table) else { return Ok(()) };
+        let indexes: Vec<(Oid, &catalog::Index)> = catalog.indexes_of(ended.table).collect();
+        if indexes.is_empty() {
+            return Ok(());
+        }
+        let found = versions.with_row(ended.row, |chunk, place| {
+            let bytes = chunk.bytes(place).unwrap_or_default();
+            of_row(table, bytes, &indexes, ended.row, entries)
+        });
+        found.unwrap_or(Ok(()))
+    }
+
+    /// Makes the index anew from the versions, at a block; in memory if the one there was is lost.
+    fn rebuild(&mut self, head: Head, catalog: &Catalog) -> Result<(), Fault> {
+        if self.lost {
+            self.index = Arc::new(MemoryIndex::default());
+            self.lost = false;
+        }
+        self.changes.clear();
+        let settled = Height(head.height.0.saturating_sub(self.settle_blocks));
+        self.core.settled.store(settled.0, Ordering::Release);
+        self.collect_ended(settled);
+        let history = self.core.published.read().catalogs.all();
+        let mut filled = BTreeMap::new();
+        for catalog in history.iter().map(Arc::as_ref).chain([catalog]) {
+            for (oid, index) in catalog.indexes() {
+                if filled.get(&oid) != Some(&index.columns) {
+                    filled.insert(oid, index.columns.clone());
+                    self.fill(oid, index, catalog)?;
+                }
+            }
+        }
+        self.flush(Some(Checkpoint { height: head.height, block: head.block, settled }));
+        self.wrote = false;
+        if self.lost {
+            // An index in memory takes every write, so this happens once at most.
+            return self.rebuild(head, catalog);
+        }
+        self.core.set_index(Arc::clone(&self.index));
+        Ok(())
+    }
+
+    /// Finds the versions that ended after a height, in order of their ends.
+    fn collect_ended(&mut self, settled: Height) {
+        self.ended.clear();
+        let tables = self.core.tables.read().clone();
+        for (table, versions) in tables {
+            for chunk in versions.chunks_at(Height(u64::MAX)) {
+                for place in 0..chunk.len() {
+                    if let Some(height) = chunk.end(place, Height(u64::MAX - 1))
+                        && height > settled
+                    {
+                        let row = chunk.first + place as u64;
+                        self.ended.push_back(Ended { height, table, row });
+                    }
+                }
+            }
+        }
+        self.ended.make_contiguous().sort_unstable_by_key(|ended| ended.height);
+    }
+
+    fn change(&mut self, change: Change) {
+        self.changes.push(change);
+        if self.changes.len() >= CHANGES {
+            self.flush(None);
+        }
+    }
+
+    fn flush(&mut self, checkpoint: Option<Checkpoint>) {
+        self.wrote = true;
+        let changes = std::mem::take(&mut self.changes);
+        self.hand_over(changes, checkpoint);
+    }
+
+    fn hand_over(&mut self, changes: Vec<Change>, checkpoint: Option<Checkpoint>) {
+        if !self.lost
+            && let Err(fault) = self.index.write(changes, checkpoint)
+        {
+            self.lose(&fault);
+        }
+    }
+
+    fn clear(&mut self) {
+        if !self.lost
+            && let Err(fault) = self.index.clear()
+        {
+            self.lose(&fault);
+        }
+    }
+
+    fn lose(&mut self, fault: &Fault) {
+        tracing::error!(%fault, "the key index can't be kept on disk; it is kept in memory until the next start");
+        self.lost = true;
+    }
+}
+
+/// Adds a row's entries in these indexes.
+fn of_row(
+    table: &Table,
+    bytes: &[u8],
+    indexes: &[(Oid, &catalog::Index)],
+    row: u64,
+    entries: &mut Vec<Vec<u8>>,
+) -> Result<(), Fault> {
+    let reader = RowReader::new(table, bytes).map_err(undecoded)?;
+    for (oid, index) in indexes {
+        entries.push(entry_of(Space::Present, *oid, &index.columns, &reader, row)?);
+    }
+    Ok(())
+}
+
+fn entry_of(
+    space: Space,
+    oid: Oid,
+    columns: &[ColumnNumber],
+    reader: &RowReader<'_>,
+    row: u64,
+) -> Result<Vec<u8>, Fault> {
+    let mut key = Vec::with_capacity(columns.len() * 10);
+    key::push_key_of_row(&mut key, reader, columns).map_err(undecoded)?;
+    Ok(index::entry(space, oid, &key, row))
+}

@@ -1,0 +1,93 @@
+//! An index that fails: the state goes on with another one, and shows the same rows.
+
+use std::{
+    ops::Bound,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use proptest::prelude::*;
+
+use super::{
+    model::{self, Model},
+    open,
+};
+use crate::{Change, Checkpoint, Fault, FjallIndex, Index, MemoryIndex};
+
+/// Takes so many writes, and then none.
+struct Failing {
+    inner: MemoryIndex,
+    writes: AtomicUsize,
+}
+
+impl Failing {
+    fn spend(&self) -> Result<(), Fault> {
+        let left =
+            self.writes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        let full = || Fault::Derived { what: "key index", detail: "no space left".into() };
+        left.map(drop).map_err(|_| full())
+    }
+}
+
+impl Index for Failing {
+    fn write(&self, changes: Vec<Change>, checkpoint: Option<Checkpoint>) -> Result<(), Fault> {
+        self.spend()?;
+        self.inner.write(changes, checkpoint)
+    }
+
+    fn checkpoint(&self) -> Result<Option<Checkpoint>, Fault> {
+        self.inner.checkpoint()
+    }
+
+    fn page(
+        &self,
+        bounds: (Bound<&[u8]>, Bound<&[u8]>),
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, Fault> {
+        self.inner.page(bounds, reverse, limit)
+    }
+
+    fn clear(&self) -> Result<(), Fault> {
+        self.spend()?;
+        self.inner.clear()
+    }
+
+    fn resident_bytes(&self) -> u64 {
+        0
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_lost_index_is_replaced(
+        steps in model::steps(),
+        settle in 0_u64..4,
+        writes in 0_usize..30,
+    ) {
+        let model = Model::new(&steps);
+        let index = Failing { inner: MemoryIndex::default(), writes: AtomicUsize::new(writes) };
+        model.check(&open(Arc::new(index), settle, &model.chain.blocks));
+    }
+}
+
+#[test]
+fn a_directory_that_can_not_be_written_gives_an_index_in_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("a file");
+    std::fs::write(&file, b"").unwrap();
+    assert!(FjallIndex::open_or_in_memory(&file.join("index"), 1 << 20).is_ok());
+}
+
+#[test]
+fn an_index_in_use_is_not_opened_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = FjallIndex::open_or_in_memory(directory.path(), 1 << 20).unwrap();
+    let second = FjallIndex::open_or_in_memory(directory.path(), 1 << 20);
+    assert!(matches!(second, Err(Fault::Locked)));
+    drop(first);
+}
