@@ -18,5 +18,6 @@ mod psql;
 mod random;
 mod server;
 mod slt;
+mod tamper;
 mod tidy;
 mod wire;

@@ -1,0 +1,146 @@
+//! Somebody edits a block file by hand. `stele verify` and `ledger.verify()` name the height, and no altered row is
+//! ever returned.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::random::Random;
+use crate::server::{Server, binary};
+
+const MARK: &str = "one hundred gold coins for the captain";
+
+/// `stele verify`: whether all is well, and what it said.
+fn verify(server: &Server) -> (bool, String) {
+    let output =
+        Command::new(binary()).arg("verify").arg("--data").arg(server.data()).output().unwrap();
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let code = output.status.code().unwrap();
+    assert!(code == 0 || code == 1, "exit code {code}: {said}");
+    (code == 0, said)
+}
+
+/// The block files, without their unwritten rest.
+fn block_files(server: &Server) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(server.data().join("blocks")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        let used = bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+        bytes.truncate(used);
+        if used > 4096 {
+            found.push((path, bytes));
+        }
+    }
+    assert!(!found.is_empty(), "no block file in {}", server.data().display());
+    found
+}
+
+/// Changes one byte in place, as a hex editor does.
+fn edit(path: &PathBuf, at: usize, byte: u8) {
+    use std::os::unix::fs::FileExt;
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.write_all_at(&[byte], at as u64).unwrap();
+    file.sync_all().unwrap();
+}
+
+fn filled() -> (Server, String) {
+    let server = Server::start();
+    let mut client = server.client();
+    client.run("CREATE TABLE treasure (id int PRIMARY KEY, what text)").unwrap();
+    client.run(&format!("INSERT INTO treasure VALUES (1, '{MARK}')")).unwrap();
+    let height = client.run("SELECT max(height) FROM ledger.blocks").unwrap();
+    for id in 2..30 {
+        client
+            .run(&format!("INSERT INTO treasure VALUES ({id}, 'a barrel of fish {id}')"))
+            .unwrap();
+    }
+    (server, height.value().unwrap().to_owned())
+}
+
+#[test]
+fn an_edited_row_is_found() {
+    let (mut server, height) = filled();
+    let mut client = server.client();
+    let sound = client.run("SELECT count(*) FROM ledger.verify() WHERE status <> 'ok'").unwrap();
+    assert_eq!(sound.value(), Some("0"));
+    let files = block_files(&server);
+    let (path, at) = files
+        .iter()
+        .find_map(|(path, bytes)| {
+            let at = bytes.windows(MARK.len()).position(|w| w == MARK.as_bytes())?;
+            Some((path.clone(), at + "one ".len()))
+        })
+        .expect("the row's text is in a block file");
+    edit(&path, at, b'9');
+
+    let wrong = client
+        .run("SELECT first_bad, status, detail FROM ledger.verify() WHERE status <> 'ok'")
+        .unwrap();
+    println!("ledger.verify(): {:?}", wrong.rows);
+    assert_eq!(wrong.value(), Some(height.as_str()), "{:?}", wrong.rows);
+    never_altered(&server);
+    drop(client);
+    server.stop();
+
+    let (is_well, said) = verify(&server);
+    println!("stele verify: {said}");
+    assert!(!is_well, "{said}");
+    assert!(said.contains(&format!("block {height}")), "no word of block {height}: {said}");
+
+    // It may start and refuse to read, or refuse to start; either way it says which block.
+    match server.try_start() {
+        Ok(()) => {
+            never_altered(&server);
+            server.stop();
+        }
+        Err(why) => assert!(why.contains(&height), "{why}"),
+    }
+    edit(&path, at, b'h');
+    let (is_well, said) = verify(&server);
+    assert!(is_well, "{said}");
+    server.start_again();
+    let answer = server.client().run("SELECT what FROM treasure WHERE id = 1").unwrap();
+    assert_eq!(answer.value(), Some(MARK));
+}
+
+/// Reads give what was written, or XX001.
+fn never_altered(server: &Server) {
+    let mut client = server.client();
+    for sql in ["SELECT what FROM treasure WHERE id = 1", "SELECT what FROM treasure ORDER BY id"] {
+        match client.run(sql) {
+            Ok(answer) => assert_eq!(answer.value(), Some(MARK), "{sql}"),
+            Err(failure) => assert_eq!(failure.sqlstate, "XX001", "{failure}"),
+        }
+    }
+}
+
+#[test]
+fn any_flipped_bit_is_found() {
+    let (mut server, _) = filled();
+    server.stop();
+    let (is_well, said) = verify(&server);
+    assert!(is_well, "{said}");
+    let mut random = Random::from_environment("STELE_TEST_SEED");
+    for (path, bytes) in block_files(&server) {
+        for _ in 0..25 {
+            let at = random.below(bytes.len());
+            let flipped = bytes[at] ^ (1 << random.below(8));
+            edit(&path, at, flipped);
+            let (is_well, said) = verify(&server);
+            assert!(
+                !is_well,
+                "byte {at} of {} was {}, is {flipped}: {said}",
+                path.display(),
+                bytes[at]
+            );
+            edit(&path, at, bytes[at]);
+        }
+    }
+    let (is_well, said) = verify(&server);
+    assert!(is_well, "{said}");
+}
