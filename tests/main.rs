@@ -10,6 +10,7 @@ mod client;
 mod concurrent;
 mod copy;
 mod crash;
+mod differential;
 mod driver;
 mod flights;
 mod pgbench;
