@@ -7,6 +7,8 @@ pub mod privilege;
 mod rows;
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod speed;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;

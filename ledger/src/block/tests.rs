@@ -69,3 +69,26 @@ fn erasing_a_column_keeps_the_block_valid() {
     let chain = Tip::genesis(&genesis().header).unwrap().chain;
     assert!(erased.transactions[0].is_signed_by(&key(1).public(), chain).unwrap());
 }
+
+#[test]
+fn the_header_is_laid_out_as_documented() {
+    let mut header = block().header;
+    assert_eq!(header.encode().len(), 216 + 64);
+    header.membership = None;
+    header.state_digest = None;
+    let bytes = header.encode();
+    assert_eq!(bytes.len(), 216);
+    assert_eq!(bytes[..2], [1, 1]);
+    for (offset, hash) in [
+        (2, header.chain),
+        (42, header.parent),
+        (74, header.transactions_root),
+        (106, header.history_root),
+        (139, header.governance),
+        (179, header.proposer),
+    ] {
+        assert_eq!(bytes[offset..offset + 32], hash.0, "{offset}");
+    }
+    assert_eq!(bytes[34..42], header.height.0.to_le_bytes());
+    assert_eq!(bytes[171..179], header.time_us.to_le_bytes());
+}
