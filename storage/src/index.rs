@@ -88,25 +88,29 @@ const AFTER: usize = 8;
 /// its first bytes and its hash: it is found by equality, and its order is that of its first bytes.
 pub(crate) const MAX_KEY: usize = 32 << 10;
 
-/// Builds an entry.
-pub(crate) fn entry(space: Space, index: Oid, key: &[u8], row: u64) -> Vec<u8> {
-    let mut bytes = start(space, index, key);
+/// Completes an entry that was begun with [`start`] and its key.
+pub(crate) fn finish(mut bytes: Vec<u8>, row: u64) -> Vec<u8> {
+    shorten(&mut bytes);
     bytes.extend_from_slice(&(!row).to_be_bytes());
     bytes
 }
 
+/// Puts the hash of a key that is too long in the place of its end.
+fn shorten(bytes: &mut Vec<u8>) {
+    if let Some(key) = bytes.get(BEFORE..).filter(|key| key.len() > MAX_KEY) {
+        let digest = hash(Domain::Local, &[key]);
+        bytes.truncate(BEFORE + MAX_KEY - digest.0.len());
+        bytes.extend_from_slice(&digest.0);
+    }
+}
+
 /// The bytes that all entries begin with whose key begins with `key`.
 pub(crate) fn start(space: Space, index: Oid, key: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(BEFORE + key.len().min(MAX_KEY) + AFTER);
+    let mut bytes = Vec::with_capacity(BEFORE + key.len().max(24) + AFTER);
     bytes.push(space as u8);
     bytes.extend_from_slice(&index.0.to_be_bytes());
-    if key.len() > MAX_KEY {
-        let digest = hash(Domain::Local, &[key]);
-        bytes.extend_from_slice(key.get(..MAX_KEY - digest.0.len()).unwrap_or_default());
-        bytes.extend_from_slice(&digest.0);
-    } else {
-        bytes.extend_from_slice(key);
-    }
+    bytes.extend_from_slice(key);
+    shorten(&mut bytes);
     bytes
 }
 

@@ -307,7 +307,7 @@ fn entry_of(
     reader: &RowReader<'_>,
     row: u64,
 ) -> Result<Vec<u8>, Fault> {
-    let mut key = Vec::with_capacity(columns.len() * 10);
-    key::push_key_of_row(&mut key, reader, columns).map_err(undecoded)?;
-    Ok(index::entry(space, oid, &key, row))
+    let mut bytes = index::start(space, oid, &[]);
+    key::push_key_of_row(&mut bytes, reader, columns).map_err(undecoded)?;
+    Ok(index::finish(bytes, row))
 }

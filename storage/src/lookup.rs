@@ -10,6 +10,7 @@ use ledger::{Height, Oid, VersionId};
 
 use crate::{
     Fault, Snapshot,
+    chunk::Chunk,
     index::{self, Space},
     versions::Versions,
 };
@@ -112,22 +113,24 @@ impl Entries {
         Ok(())
     }
 
-    /// The version that an entry names, if it is alive here.
     fn alive(&self, entry: &[u8]) -> Result<Option<VersionId>, Fault> {
-        let Some(store) = &self.store else { return Ok(None) };
-        let row = index::row_of(entry).ok_or_else(|| Fault::Derived {
-            what: "key index",
-            detail: "a malformed entry".into(),
-        })?;
-        let height = self.snapshot.height();
-        let version = store
-            .with_row(row, |chunk, place| {
-                chunk.version(place).filter(|_| chunk.alive(place, height))
-            })
-            .flatten();
-        self.snapshot.check_versions(version.into_iter())?;
-        Ok(version)
+        self.store.as_ref().map_or(Ok(None), |store| alive(&self.snapshot, store, entry))
     }
+}
+
+/// The version that an entry names, if it is alive at the snapshot.
+pub(crate) fn alive(
+    snapshot: &Snapshot,
+    store: &Versions,
+    entry: &[u8],
+) -> Result<Option<VersionId>, Fault> {
+    let row = index::row_of(entry)
+        .ok_or_else(|| Fault::Derived { what: "key index", detail: "a malformed entry".into() })?;
+    let height = snapshot.height();
+    let see = |chunk: &Chunk, place| chunk.version(place).filter(|_| chunk.alive(place, height));
+    let version = store.with_row(row, see).flatten();
+    snapshot.check_versions(version.into_iter())?;
+    Ok(version)
 }
 
 impl Iterator for Entries {

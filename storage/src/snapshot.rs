@@ -3,7 +3,7 @@
 
 use std::{
     ops::{Bound, ControlFlow},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use arrow::array::RecordBatch;
@@ -15,7 +15,8 @@ use crate::{
     BlockRecord, Fault, Scan, ScanColumn, TransactionRecord, Versions,
     chain::Chain,
     chunk::{Chunk, Places, undecoded},
-    lookup::Entries,
+    index::{self, Space},
+    lookup::{self, Entries},
     scan::{self, Shape},
     state::Core,
     versions,
@@ -235,6 +236,32 @@ impl Snapshot {
         Ok(store.with_version(version, see).flatten())
     }
 
+    /// The short way for most lookups: one page of the present. Gives whether that was all there is.
+    fn lookup_present(
+        &self,
+        index: Oid,
+        table: Oid,
+        key: &[u8],
+        limit: usize,
+        found: &mut Vec<VersionId>,
+    ) -> Result<bool, Fault> {
+        self.check_cut()?;
+        let Some(store) = self.core.versions(table) else { return Ok(true) };
+        let start = index::start(Space::Present, index, key);
+        let Some(end) = index::after(&start) else { return Ok(false) };
+        let bounds = (Bound::Included(start.as_slice()), Bound::Excluded(end.as_slice()));
+        let page = self.core.index().page(bounds, false, limit)?;
+        if page.len() >= limit && limit > 1
+            || self.height < Height(self.core.settled.load(Ordering::Acquire))
+        {
+            return Ok(false);
+        }
+        for entry in &page {
+            found.extend(lookup::alive(self, &store, entry)?);
+        }
+        Ok(page.is_empty() || !found.is_empty() || page.len() < limit)
+    }
+
     /// As [`Self::lookup`], the first `limit` of them.
     fn lookup_some(&self, index: Oid, key: &[u8], limit: usize) -> Result<Vec<VersionId>, Fault> {
         let definition = self.index(index)?;
@@ -245,12 +272,16 @@ impl Snapshot {
                 crate::system_columns::user_column(table, *number)
                     .is_some_and(|column| column.not_null)
             });
-        let bound = Bound::Included(key.to_vec());
+        let page = if one { 1 } else { 32 };
         let mut found = Vec::new();
-        for version in Entries::exact(self, index, bound, if one { 1 } else { 32 }) {
-            found.push(version?);
-            if one {
-                break;
+        if !self.lookup_present(index, definition.table, key, page, &mut found)? {
+            let bound = Bound::Included(key.to_vec());
+            found.clear();
+            for version in Entries::exact(self, index, bound, page) {
+                found.push(version?);
+                if one {
+                    break;
+                }
             }
         }
         found.sort_unstable();
