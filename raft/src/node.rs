@@ -4,7 +4,14 @@
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        mpsc::{SyncSender, sync_channel},
+    },
+    time::Duration,
+};
 
 use ledger::{Block, Hash, Height, NodeKey, Proposal, Receipt, Transaction};
 use openraft::{Config, Raft, ServerState, SnapshotPolicy, async_runtime::watch::WatchReceiver};
@@ -19,12 +26,14 @@ use crate::{
     log_store::LogStore,
     network::Alone,
     sequencer::{Bounds, Parts, Sequencer},
-    state_machine::StateMachine,
+    state_machine::{Chain, StateMachine},
     types::{EntryId, LeaderId, Members, NodeId, Peer, StoredMembers, Types},
 };
 
 /// The founder's number: the height of the genesis block, which admits it.
 const FOUNDER: NodeId = 0;
+/// Blocks that are read ahead of those applied when a node opens. Few, because a block may be large.
+const READ_AHEAD: usize = 4;
 /// How long a single voter may take to elect itself before opening gives up.
 const ELECTION: Duration = Duration::from_secs(20);
 
@@ -152,7 +161,8 @@ impl Node {
 
     /// Why nothing can be written, if so.
     fn fault(&self) -> Option<Fault> {
-        self.read_only.clone().or_else(|| self.blocks.stopped())
+        let ended = || self.running.as_ref().and_then(|running| running.sequencer.ended());
+        self.read_only.clone().or_else(|| self.blocks.stopped()).or_else(ended)
     }
 
     /// Decides what is queued, then closes: consensus, the block file, the directory. May be called twice.
@@ -206,10 +216,7 @@ fn found(blocks: &BlockFile, genesis: Option<Block>, public_key: [u8; 32]) -> Re
         return Err(Fault::Internal("the data directory holds no chain".to_owned()));
     };
     let peer = Peer { address: String::new(), public_key };
-    let members = Members::new(
-        vec![BTreeSet::from([FOUNDER])],
-        std::collections::BTreeMap::from([(FOUNDER, peer)]),
-    );
+    let members = Members::new(vec![BTreeSet::from([FOUNDER])], BTreeMap::from([(FOUNDER, peer)]));
     let internal = |error: &dyn std::fmt::Display| Fault::Internal(error.to_string());
     let members = members.map_err(|error| internal(&error))?;
     let proposal = Proposal {
@@ -228,35 +235,62 @@ fn found(blocks: &BlockFile, genesis: Option<Block>, public_key: [u8; 32]) -> Re
     receiver.recv().map_err(|error| internal(&error))?
 }
 
-/// Applies all blocks to a fresh state. With a single voter, what is durable is committed.
+/// Applies all blocks to a fresh state. With a single voter, what is durable is committed. One thread reads
+/// and checks blocks while this one applies them.
 fn replay(
     blocks: &BlockFile,
     config: StateConfig,
     index: Arc<dyn Index>,
 ) -> Result<Replayed, Fault> {
-    let mut last = None;
-    let mut members = StoredMembers::default();
-    let mut fault = None;
-    let count = blocks.tip().map_or(0, |tip| tip.height.0 + 1);
-    let all = (0..count).map(|height| {
-        let block = load(blocks, Height(height)).and_then(|block| {
-            let id = codec::entry_id(&block).map_err(|error| damaged(Height(height), &error))?;
-            if !block.membership.is_empty() {
-                let found = codec::decode_members(&block.membership)
-                    .map_err(|error| damaged(Height(height), &error))?;
-                members = StoredMembers::new(Some(id), found);
-            }
-            last = Some(id);
-            Ok(block)
-        });
-        if let Err(found) = &block {
-            fault = Some(found.clone());
-        }
-        block
+    let (sender, receiver) = sync_channel(READ_AHEAD);
+    let (state, seen) = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| read_all(blocks, sender));
+        let state = State::open(config, index, receiver);
+        let seen = reader.join().map_err(|_| Fault::Internal("reading blocks panicked".into()));
+        (state, seen)
     });
-    let state = State::open(config, index, all)?;
+    let (state, Seen { last, members, fault }) = (state?, seen?);
     let fault = fault.or_else(|| blocks.damage().first().cloned().map(Fault::Damaged));
     Ok(Replayed { state, last, members, fault })
+}
+
+/// What reading all blocks showed.
+#[derive(Default)]
+struct Seen {
+    last: Option<EntryId>,
+    members: StoredMembers,
+    fault: Option<Fault>,
+}
+
+/// Hands out all blocks in order, up to the first that can't be read.
+fn read_all(blocks: &BlockFile, sender: SyncSender<Result<Block, Fault>>) -> Seen {
+    let mut seen = Seen::default();
+    let count = blocks.tip().map_or(0, |tip| tip.height.0 + 1);
+    for height in (0..count).map(Height) {
+        let block = load(blocks, height).and_then(|block| {
+            seen.note(&block).map_err(|error| damaged(height, &error))?;
+            Ok(block)
+        });
+        let ends = block.is_err();
+        seen.fault = block.as_ref().err().cloned();
+        // An error means that applying has failed, which is told there.
+        if sender.send(block).is_err() || ends {
+            break;
+        }
+    }
+    seen
+}
+
+impl Seen {
+    fn note(&mut self, block: &Block) -> std::io::Result<()> {
+        let id = codec::entry_id(block)?;
+        if !block.membership.is_empty() {
+            let members = codec::decode_members(&block.membership)?;
+            self.members = StoredMembers::new(Some(id), members);
+        }
+        self.last = Some(id);
+        Ok(())
+    }
 }
 
 /// Reads a block and holds its body against its header.
@@ -299,7 +333,9 @@ async fn run(
         (snapshot.height(), snapshot.catalog().governance())
     });
     let log = LogStore::new(Arc::clone(blocks), clock, key.member(), governance);
-    let machine = StateMachine::new(Arc::clone(&state) as _, last, members);
+    blocks.need_from(state.next_height());
+    let chain = Chain { state: Arc::clone(&state), blocks: Arc::clone(blocks) };
+    let machine = StateMachine::new(Arc::new(chain), last, members);
     let config = Config {
         cluster_name: "stele".to_owned(),
         heartbeat_interval: 250,

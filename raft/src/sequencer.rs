@@ -72,7 +72,11 @@ pub(crate) struct Sequencer {
     waiting: Arc<Waiting>,
     bounds: Bounds,
     thread: Mutex<Option<JoinHandle<()>>>,
+    ended: Ended,
 }
+
+/// Why consensus ended, once it has: what comes later was never handed in.
+type Ended = Arc<Mutex<Option<Fault>>>;
 
 #[derive(Default)]
 struct Waiting {
@@ -94,13 +98,19 @@ impl Sequencer {
         let bounds = parts.bounds.clone();
         let (sender, receiver) = sync_channel(bounds.queue);
         let waiting = Arc::new(Waiting::default());
-        let (runtime, seen) = (Handle::current(), Arc::clone(&waiting));
+        let ended = Ended::default();
+        let worker = Worker {
+            parts,
+            runtime: Handle::current(),
+            waiting: Arc::clone(&waiting),
+            ended: Arc::clone(&ended),
+        };
         let thread = std::thread::Builder::new()
             .name("sequencer".to_owned())
-            .spawn(move || Worker { parts, runtime, waiting: seen }.run(&receiver))
+            .spawn(move || worker.run(&receiver))
             .map_err(|error| Fault::io("start the sequencer", error))?;
         let (queue, thread) = (Mutex::new(Some(sender)), Mutex::new(Some(thread)));
-        Ok(Self { queue, waiting, bounds, thread })
+        Ok(Self { queue, waiting, bounds, thread, ended })
     }
 
     /// Queues a transaction.
@@ -134,6 +144,11 @@ impl Sequencer {
                 })
             }
         }
+    }
+
+    /// Why consensus ended, if it has.
+    pub(crate) fn ended(&self) -> Option<Fault> {
+        self.ended.lock().clone()
     }
 
     /// Takes nothing more, decides what is queued, and ends.
@@ -175,6 +190,7 @@ struct Worker {
     parts: Parts,
     runtime: Handle,
     waiting: Arc<Waiting>,
+    ended: Ended,
 }
 
 /// Transactions that go into one block, with those who wait for each.
@@ -296,6 +312,9 @@ impl Worker {
 
     /// Puts a block into the chain, and waits until it is durable and applied.
     fn propose(&self, draft: Draft, bytes: u64) -> Result<Vec<Receipt>, SubmitError> {
+        if let Some(fault) = self.ended.lock().clone() {
+            return Err(fault.into());
+        }
         self.reserve(bytes)?;
         match self.runtime.block_on(self.parts.raft.client_write(draft)) {
             Ok(response) => Ok(response.data.0),
@@ -306,6 +325,11 @@ impl Worker {
             }
             Err(error) => {
                 tracing::error!(%error, "a block was proposed and its outcome is not known");
+                if matches!(error, RaftError::Fatal(_)) {
+                    let reason = format!("consensus ended: {error}");
+                    let fault = self.parts.blocks.stopped();
+                    *self.ended.lock() = Some(fault.unwrap_or(Fault::Stopped { reason }));
+                }
                 Err(SubmitError::Unknown)
             }
         }
@@ -314,9 +338,13 @@ impl Worker {
     /// Makes sure that the disk has room for a block, so that a full disk refuses transactions and stops
     /// nothing. Twice its rows: operations are longer in a block than their rows alone.
     fn reserve(&self, bytes: u64) -> Result<(), SubmitError> {
+        let bytes = bytes.saturating_mul(2);
+        if bytes <= self.parts.blocks.room() {
+            return Ok(());
+        }
         let (sender, receiver) = oneshot::channel();
         let done = Box::new(move |result| drop(sender.send(result)));
-        self.parts.blocks.reserve(bytes.saturating_mul(2), done)?;
+        self.parts.blocks.reserve(bytes, done)?;
         match self.runtime.block_on(receiver) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(Fault::DiskFull { .. })) => Err(Shortage::Disk.into()),

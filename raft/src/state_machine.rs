@@ -10,7 +10,7 @@ use openraft::{
     entry::RaftEntry,
     storage::{EntryResponder, RaftStateMachine, Snapshot, SnapshotMeta},
 };
-use storage::{Fault, State};
+use storage::{BlockFile, Fault, State};
 
 use crate::{
     log_store::to_io,
@@ -26,13 +26,21 @@ pub(crate) trait Target: Send + Sync + 'static {
     fn holds(&self, height: Height) -> bool;
 }
 
-impl Target for State {
+/// The state of a chain, with the block file that may forget what it has applied.
+pub(crate) struct Chain {
+    pub(crate) state: Arc<State>,
+    pub(crate) blocks: Arc<BlockFile>,
+}
+
+impl Target for Chain {
     fn apply(&self, block: &Block) -> Result<Vec<Receipt>, Fault> {
-        Self::apply(self, block)
+        let receipts = self.state.apply(block)?;
+        self.blocks.need_from(self.state.next_height());
+        Ok(receipts)
     }
 
     fn holds(&self, height: Height) -> bool {
-        self.next_height() > height
+        self.state.next_height() > height
     }
 }
 

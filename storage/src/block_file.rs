@@ -17,6 +17,7 @@ use std::{
     fmt,
     sync::{
         Arc,
+        atomic::{AtomicU64, Ordering},
         mpsc::{Sender, channel},
     },
     thread::JoinHandle,
@@ -80,6 +81,7 @@ impl Default for Options {
 pub struct BlockFile {
     shared: Arc<Shared>,
     disk: Arc<dyn Disk>,
+    options: Options,
     commands: Mutex<Option<Sender<Command>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     vote: RwLock<Option<Vec<u8>>>,
@@ -97,6 +99,8 @@ impl fmt::Debug for BlockFile {
 /// What readers and the writer share.
 pub(crate) struct Shared {
     inner: RwLock<Inner>,
+    /// Bytes that have their place on disk behind the last record, consensus' own share left out.
+    room: AtomicU64,
 }
 
 struct Inner {
@@ -108,6 +112,8 @@ struct Inner {
     /// The newest blocks, in order, also those not yet written.
     recent: VecDeque<Arc<Block>>,
     recent_bytes: u64,
+    /// Blocks from this height on stay in memory, whatever the bounds say: they are about to be applied.
+    needed: u64,
     /// The newest block, written or not.
     link: Option<Link>,
     damage: BTreeMap<u64, Damage>,
@@ -145,8 +151,8 @@ impl BlockFile {
         let next = recovered.first + recovered.positions.len() as u64;
         let shared = Arc::new(Shared::new(recovered));
         let (commands, queue) = channel();
-        let writer_disk = Arc::clone(&disk);
-        let writer = Writer::new(Arc::clone(&shared), writer_disk, options, watermark, next, end);
+        let files = (Arc::clone(&disk), watermark);
+        let writer = Writer::new(Arc::clone(&shared), files, options.clone(), next, end);
         let thread = std::thread::Builder::new()
             .name("block-writer".to_owned())
             .spawn(move || writer.run(&queue))
@@ -154,6 +160,7 @@ impl BlockFile {
         Ok(Self {
             shared,
             disk,
+            options,
             commands: Mutex::new(Some(commands)),
             thread: Mutex::new(Some(thread)),
             vote: RwLock::new(vote),
@@ -246,6 +253,19 @@ impl BlockFile {
     pub fn truncate_after(&self, keep: Option<Height>, done: Done) -> Result<(), Fault> {
         self.shared.writable()?;
         send(self.commands.lock().as_ref(), Command::Truncate { keep, done })
+    }
+
+    /// Bytes of blocks that can be appended for certain without [`Self::reserve`].
+    pub fn room(&self) -> u64 {
+        self.shared.room.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the blocks from this height on in memory, and lets go of those before: whoever applies blocks
+    /// moves this along. Without it, only the bounds decide.
+    pub fn need_from(&self, height: Height) {
+        let mut inner = self.shared.inner.write();
+        inner.needed = height.0;
+        inner.forget(&self.options);
     }
 
     /// Makes sure that as many bytes of blocks can be appended; `done` gets [`Fault::DiskFull`] if not, and
@@ -404,10 +424,12 @@ impl Shared {
                 positions: recovered.positions,
                 recent: VecDeque::new(),
                 recent_bytes: 0,
+                needed: u64::MAX,
                 link: recovered.link,
                 damage: recovered.damage,
                 stopped: None,
             }),
+            room: AtomicU64::new(0),
         }
     }
 
@@ -455,21 +477,11 @@ impl Shared {
     }
 
     /// Notes where blocks were written, and forgets the oldest ones in memory.
-    fn show(&self, positions: &[Position], most: usize, most_bytes: u64) {
+    fn show(&self, positions: &[Position], options: &Options) {
         let mut inner = self.inner.write();
         inner.positions.extend_from_slice(positions);
         inner.recent_bytes += positions.iter().map(|it| u64::from(it.length)).sum::<u64>();
-        let written = inner.first + inner.positions.len() as u64;
-        let next = inner.next_height().unwrap_or(0);
-        let mut kept = usize::try_from(next.saturating_sub(written)).unwrap_or(usize::MAX);
-        kept = inner.recent.len().saturating_sub(kept);
-        while kept > 0 && (kept > most || inner.recent_bytes > most_bytes) {
-            let index = inner.positions.len() - kept;
-            let length = inner.positions.get(index).map_or(0, |it| u64::from(it.length));
-            inner.recent_bytes = inner.recent_bytes.saturating_sub(length);
-            inner.recent.pop_front();
-            kept -= 1;
-        }
+        inner.forget(options);
     }
 
     fn has_no_segment(&self) -> bool {
@@ -537,6 +549,23 @@ impl Shared {
 }
 
 impl Inner {
+    /// Forgets the oldest blocks in memory that are written and not needed, down to the bounds.
+    fn forget(&mut self, options: &Options) {
+        let written = self.first + self.positions.len() as u64;
+        let next = self.next_height().unwrap_or(0);
+        let mut oldest = next - self.recent.len() as u64;
+        while oldest < written.min(self.needed)
+            && (written - oldest > options.recent as u64
+                || self.recent_bytes > options.recent_bytes)
+        {
+            let index = usize::try_from(oldest - self.first).unwrap_or(usize::MAX);
+            let length = self.positions.get(index).map_or(0, |it| u64::from(it.length));
+            self.recent_bytes = self.recent_bytes.saturating_sub(length);
+            self.recent.pop_front();
+            oldest += 1;
+        }
+    }
+
     /// The height that must come next; `None` when any may.
     fn next_height(&self) -> Option<u64> {
         match &self.link {

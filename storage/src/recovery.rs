@@ -172,6 +172,10 @@ fn open_segment(disk: &dyn Disk, scan: &mut Scan, number: u32, is_last: bool) ->
         scan.durable = scan.durable.max(header.first.0).max(scan.expected + u64::from(misplaced));
         skip_to(scan, header.first.0, "the file ends before its last block".to_owned());
     }
+    if is_last && first_nonzero(&*file, SEGMENT_HEADER, length).map_err(fault)?.is_none() {
+        // Its creation may have been torn, and left one copy only. It is made safe with the rest.
+        file.write_at(&header.encode(), 0).map_err(fault)?;
+    }
     scan.out.segments.push(Segment { header, file, name });
     scan_segment(scan, length)
 }

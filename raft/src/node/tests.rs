@@ -1,5 +1,7 @@
 //! A node from an empty directory on.
 
+mod crash;
+
 use ledger::{Genesis, Operation, TransactionId, catalog::Schema, transaction::Signature};
 use storage::{MemoryIndex, RealClock, RealDisk, simulated::SimulatedDisk};
 

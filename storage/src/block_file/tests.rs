@@ -179,6 +179,39 @@ fn a_full_disk_is_told_before_anything_is_promised() {
 }
 
 #[test]
+fn memory_keeps_what_is_needed_and_a_bounded_rest() {
+    let disk = SimulatedDisk::new();
+    let file = open(&disk);
+    let held = |file: &BlockFile| file.shared.inner.read().recent.len();
+    let mut all = append(&file, &[10; 9]).unwrap();
+    assert_eq!(held(&file), 2);
+    file.need_from(Height(9));
+    all.extend(append(&file, &[10; 5]).unwrap());
+    assert_eq!(held(&file), 5);
+    file.need_from(Height(13));
+    assert_eq!(held(&file), 2);
+    assert_holds(&file, &all);
+    assert_eq!(file.shared.inner.read().recent_bytes, {
+        all[12..].iter().map(|block| block.encode().len() as u64).sum::<u64>()
+    });
+}
+
+#[test]
+fn room_is_what_fits_without_asking() {
+    let disk = SimulatedDisk::new();
+    let file = open(&disk);
+    append(&file, &[10]).unwrap();
+    wait(|done| file.reserve(1500, done)).unwrap();
+    let room = file.room();
+    assert!((1500..4096).contains(&room), "{room}");
+    disk.set_capacity(Some(disk.used()));
+    append(&file, &[700]).unwrap();
+    assert!(file.room() < room);
+    wait(|done| file.truncate_after(Some(Height(0)), done)).unwrap();
+    assert_eq!(file.room(), 0);
+}
+
+#[test]
 fn a_full_disk_in_a_write_stops_writes_and_not_reads() {
     let disk = SimulatedDisk::new();
     let file = open(&disk);

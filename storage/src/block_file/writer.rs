@@ -7,6 +7,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
+        atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError, TryRecvError},
     },
 };
@@ -63,9 +64,8 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(
         shared: Arc<Shared>,
-        disk: Arc<dyn Disk>,
+        (disk, watermark): (Arc<dyn Disk>, Watermark),
         options: Options,
-        watermark: Watermark,
         next: u64,
         end: u64,
     ) -> Self {
@@ -227,7 +227,8 @@ impl Writer {
         self.next += positions.len() as u64;
         self.end = end;
         self.watermark.write(self.next)?;
-        self.shared.show(&positions, self.options.recent, self.options.recent_bytes);
+        self.shared.show(&positions, &self.options);
+        self.tell_room();
         // Kept for the next group, unless it was a giant.
         self.group.bytes = bytes;
         self.group.bytes.clear();
@@ -261,7 +262,16 @@ impl Writer {
             self.roll(Height(self.next))?;
         }
         let segment = self.shared.last_file()?;
-        self.allocate(&segment, self.end + bytes + self.options.slack)
+        self.allocate(&segment, self.end + bytes + self.options.slack)?;
+        self.tell_room();
+        Ok(())
+    }
+
+    /// Says how much can be appended without asking: what is allocated, and still fits the segment.
+    fn tell_room(&self) {
+        let limit = self.allocated.min(self.options.segment);
+        let room = limit.saturating_sub(self.end + self.options.slack);
+        self.shared.room.store(room, Ordering::Relaxed);
     }
 
     /// Begins a new segment; its header is safe before any record is written.
@@ -306,6 +316,7 @@ impl Writer {
             segment.file.sync_data().map_err(fault)?;
         }
         (self.next, self.end, self.allocated) = (next, kept.end, 0);
+        self.shared.room.store(0, Ordering::Relaxed);
         self.shared.truncate(next, kept.removed.len())
     }
 }

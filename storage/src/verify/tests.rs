@@ -178,28 +178,53 @@ fn a_forger_who_remakes_the_header_is_caught_by_the_signature() {
     assert!(verify(&disk, quick, &mut |_| ()).unwrap().is_sound(), "only the signature tells");
 }
 
-#[test]
-fn a_header_replaced_with_its_checksum_is_caught_by_its_successor() {
-    let disk = chain(5, |_| ());
-    let name = "00000000.blocks";
+/// Changes a block's header on disk and makes its record's checksums right again.
+fn forge(disk: &SimulatedDisk, name: &str, record: usize, edit: impl Fn(&mut Header)) -> Height {
     let mut bytes = disk.bytes(name).unwrap();
     let segment = SegmentHeader::decode(&bytes).unwrap();
-    let (from, to, height) = positions(&disk, name)[1];
+    let (from, to, height) = positions(disk, name)[record];
     let (from, to) = (usize::try_from(from).unwrap(), usize::try_from(to).unwrap());
     let old = RecordHeader::decode(&bytes[from..], segment.salt).unwrap();
     let body = &bytes[from + RECORD_HEADER..from + RECORD_HEADER + old.length as usize];
     let mut block = Block::decode(body).unwrap();
-    block.header.time_us += 1;
+    edit(&mut block.header);
     let mut forged = Vec::new();
     record::append_record(&mut forged, segment.salt, height, old.durable, &block.encode()).unwrap();
     assert_eq!(forged.len(), to - from);
     bytes[from..to].copy_from_slice(&forged);
     disk.put(name, &bytes);
+    height
+}
+
+#[test]
+fn a_header_replaced_with_its_checksum_is_caught_by_its_successor() {
+    let disk = chain(5, |_| ());
+    let name = "00000000.blocks";
+    let height = forge(&disk, name, 1, |header| header.time_us += 1);
     assert_named(&run(&disk), height.0, "its successor names");
     // Opening tells it too, and cuts nothing.
+    let bytes = disk.bytes(name);
     let file = BlockFile::open(Arc::new(disk.clone()), small()).unwrap();
     assert_eq!(file.damage()[0].height, Some(height));
-    assert_eq!(disk.bytes(name), Some(bytes));
+    drop(file);
+    assert_eq!(disk.bytes(name), bytes);
+}
+
+#[test]
+fn a_forged_header_behind_a_damaged_block_is_caught_too() {
+    let disk = chain(8, |_| ());
+    let name = "00000000.blocks";
+    let records = positions(&disk, name);
+    assert!(records.len() >= 5);
+    let height = forge(&disk, name, 3, |header| header.time_us += 1);
+    disk.flip(name, records[1].0 + 4, 1);
+    let report = run(&disk);
+    assert_named(&report, 1, "header is damaged");
+    assert_named(&report, height.0, "its successor names");
+    let file = BlockFile::open(Arc::new(disk), small()).unwrap();
+    let heights: Vec<u64> =
+        file.damage().iter().filter_map(|it| it.height).map(|it| it.0).collect();
+    assert_eq!(heights, [1, height.0]);
 }
 
 #[test]
