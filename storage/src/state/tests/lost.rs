@@ -11,10 +11,11 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
+    config,
     model::{self, Model},
     open,
 };
-use crate::{Change, Checkpoint, Fault, FjallIndex, Index, MemoryIndex};
+use crate::{Change, Checkpoint, Fault, FjallIndex, Index, MemoryIndex, State};
 
 /// Takes so many writes, and then none.
 struct Failing {
@@ -72,6 +73,42 @@ proptest! {
         let model = Model::new(&steps);
         let index = Failing { inner: MemoryIndex::default(), writes: AtomicUsize::new(writes) };
         model.check(&open(Arc::new(index), settle, &model.chain.blocks));
+    }
+}
+
+/// Copies a directory as it lies on disk now: what a process that is killed leaves behind.
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_a_killed_node_leaves_is_gone_on_from() {
+    let steps: Vec<_> = std::iter::repeat_n(model::fixed(), 6).flatten().collect();
+    let model = Model::new(&steps);
+    let blocks = &model.chain.blocks;
+    let directory = tempfile::tempdir().unwrap();
+    let (live, image) = (directory.path().join("live"), directory.path().join("image"));
+    let index = Arc::new(FjallIndex::open(&live, 1 << 20).unwrap());
+    let state = State::new(config(1), index);
+    for (number, block) in blocks.iter().enumerate() {
+        state.apply(block).unwrap();
+        if number % 5 == 0 {
+            copy(&live, &image);
+            let index = Arc::new(FjallIndex::open(&image, 1 << 20).unwrap());
+            let behind = index.checkpoint().unwrap().map(|checkpoint| checkpoint.height);
+            assert!(behind <= Some(state.head().height));
+            model.check(&open(index, 1, blocks));
+            std::fs::remove_dir_all(&image).unwrap();
+        }
     }
 }
 
