@@ -59,6 +59,7 @@ pub struct Node {
     chain: Hash,
     state: Arc<State>,
     blocks: Arc<BlockFile>,
+    founded: bool,
     running: Option<Running>,
     /// Why the node takes no writes, if it was opened that way.
     read_only: Option<Fault>,
@@ -109,13 +110,14 @@ impl Node {
         let public_key = key.public();
         let opened = tokio::task::spawn_blocking(move || {
             let blocks = Arc::new(BlockFile::open(disk, files)?);
-            if blocks.first().is_none() {
+            let founded = blocks.first().is_none();
+            if founded {
                 found(&blocks, genesis, public_key.0)?;
             }
             let replayed = replay(&blocks, state, index)?;
-            Ok::<_, Fault>((blocks, replayed))
+            Ok::<_, Fault>((blocks, replayed, founded))
         });
-        let (blocks, replayed) =
+        let (blocks, replayed, founded) =
             opened.await.map_err(|error| Fault::Internal(error.to_string()))??;
         let state = Arc::clone(&replayed.state);
         state.set_block_source(Arc::clone(&blocks) as Arc<dyn storage::BlockSource>);
@@ -132,7 +134,7 @@ impl Node {
             tracing::error!(%fault, "the node is read-only");
         }
         let closed = Mutex::new(false);
-        Ok(Arc::new(Self { key, chain, state, blocks, running, read_only, closed }))
+        Ok(Arc::new(Self { key, chain, state, blocks, founded, running, read_only, closed }))
     }
 
     /// The state, for reading.
@@ -148,6 +150,12 @@ impl Node {
     /// The chain: its genesis block's hash.
     pub fn chain(&self) -> Hash {
         self.chain
+    }
+
+    /// Whether this opening founded the chain: its first block holds the genesis transactions that were given.
+    /// (The block itself is another than the one given, because it names the founder as a voter.)
+    pub fn founded(&self) -> bool {
+        self.founded
     }
 
     /// How the node is.

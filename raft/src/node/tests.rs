@@ -66,6 +66,7 @@ async fn a_chain_is_founded_grows_and_comes_back() {
     let directory = tempfile::tempdir().unwrap();
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(directory.path()).unwrap());
     let node = open(&disk).await.unwrap();
+    assert!(node.founded());
     let mut receipts = Vec::new();
     for number in 0..20 {
         receipts.push(node.submit(schema(&node, number, None)).await.unwrap());
@@ -81,6 +82,7 @@ async fn a_chain_is_founded_grows_and_comes_back() {
     let start = tokio::time::Instant::now();
     let node = open(&disk).await.unwrap();
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(!node.founded());
     assert!(node.state().head().height >= head.height);
     let again = node.submit(schema(&node, 100, None)).await.unwrap();
     assert!(again.height > head.height);
