@@ -2,13 +2,13 @@
 //! end of each statement and for the sequencer before a block.
 
 mod details;
-mod plan;
+pub(crate) mod plan;
 pub mod privilege;
 mod rows;
 #[cfg(test)]
-pub(crate) mod tests;
-#[cfg(test)]
 mod speed;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use crate::staged::{Checked, Staged};
 use crate::table::Mode;
 use crate::{Height, Oid, Operation, Refusal, Row, Transaction, VersionId, View};
-use plan::Plan;
+use plan::{Plan, Plans, plan};
 
 pub use rows::check_row;
 
@@ -48,7 +48,7 @@ pub fn check_statement<V: View>(
     after: &V,
     touched: &[Touched<'_>],
 ) -> Result<(), Checked<V::Fault>> {
-    rows::check_all(after, touched)
+    rows::check_all(after, touched, &mut Plans::new())
 }
 
 /// Checks a whole transaction against a state: that what it rests on is alive, that its user may do it,
@@ -107,19 +107,13 @@ impl<V: View> Staged<V> {
         let may = privilege::Check::new(&before, user, transaction);
         // The row that each operation replaces, before it is gone.
         let mut old: Vec<Option<Row>> = Vec::with_capacity(transaction.operations.len());
-        let mut plan: Option<Plan> = None;
         let mut defined = BTreeSet::new();
         for (at, operation) in transaction.operations.iter().enumerate() {
             let place = u32::try_from(at)
                 .map_err(|_| Refusal::data("54000", "too many operations in a transaction"))?;
             may.operation(self.catalog(), operation)?;
             if let Some(table) = operation.table() {
-                if plan.as_ref().is_none_or(|plan| !plan.is_for(table, self.catalog())) {
-                    plan = Some(Plan::new(self.catalog(), table)?);
-                }
-                if let Some(plan) = &plan {
-                    check_operation(plan, operation)?;
-                }
+                check_operation(&*self.plan(table)?, operation)?;
             } else if let Operation::Define { oid, .. } | Operation::Drop { oid } = operation {
                 if before.get(*oid).is_none() && *oid < before.next_oid() && !defined.contains(oid)
                 {
@@ -133,7 +127,7 @@ impl<V: View> Staged<V> {
                 _ => None,
             });
             let version = VersionId { height, transaction: index, operation: place };
-            self.stage_one(version, at, operation, transaction)?;
+            self.place(version, at, operation, transaction)?;
         }
         for oid in &defined {
             self.catalog().check_references(*oid)?;
@@ -149,7 +143,8 @@ impl<V: View> Staged<V> {
                 (!gone).then(|| Touched { table, old: old.as_ref(), new: operation.row() })
             })
             .collect();
-        check_statement(self, &touched)
+        let mut plans = self.plans().clone();
+        rows::check_all(self, &touched, &mut plans)
     }
 
     /// The row that an operation replaces: it must be alive.
@@ -192,7 +187,7 @@ impl<V: View> Staged<V> {
 
     /// Checks every row of a table against all of its constraints.
     fn check_table(&self, table: Oid) -> Result<(), Checked<V::Fault>> {
-        let plan = Plan::new(self.catalog(), table)?;
+        let plan = plan(&mut Plans::new(), self.catalog(), table)?;
         let mut result = Ok(());
         self.scan(table, &mut |_, row| {
             result = rows::check_new(self, &plan, None, row)

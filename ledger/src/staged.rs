@@ -9,12 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use crate::apply::plan::{Plan, Plans, plan};
 use crate::catalog::Index;
 use crate::row::RowReader;
-use crate::{
-    Catalog, ColumnNumber, Height, Oid, Operation, Refusal, Row, Table, Transaction, VersionId,
-    View, key,
-};
+use crate::{Catalog, Height, Oid, Operation, Refusal, Row, Transaction, VersionId, View, key};
 use keys::Keys;
 
 /// Why a check did not pass.
@@ -85,29 +83,20 @@ pub struct Staged<V> {
     keys: BTreeMap<Oid, Keys>,
     built: BTreeSet<Oid>,
     log: Vec<Undo>,
-    /// The newest table written to, as the catalog stands; forgotten when the catalog changes.
-    shape: Option<Arc<Shape>>,
+    /// What is known of tables, as the catalog stands; forgotten when it changes.
+    plans: Plans,
 }
 
-/// A table and the columns of its indexes.
-struct Shape {
-    table: Oid,
-    definition: Table,
-    indexes: Vec<(Oid, Vec<ColumnNumber>)>,
-}
-
-impl Shape {
-    /// Hands the row's key in each index to `each`.
-    fn each_key(&self, row: &Row, mut each: impl FnMut(Oid, &[u8])) -> Result<(), Refusal> {
-        let reader = RowReader::new(&self.definition, &row.bytes)?;
-        let mut bytes = Vec::with_capacity(32);
-        for (index, columns) in &self.indexes {
-            bytes.clear();
-            key::push_key_of_row(&mut bytes, &reader, columns)?;
-            each(*index, &bytes);
-        }
-        Ok(())
+/// Hands the row's key in each index of its table to `each`.
+fn each_key(plan: &Plan, row: &Row, mut each: impl FnMut(Oid, &[u8])) -> Result<(), Refusal> {
+    let reader = RowReader::new(plan.table(), &row.bytes)?;
+    let mut bytes = Vec::with_capacity(32);
+    for (oid, index) in plan.indexes() {
+        bytes.clear();
+        key::push_key_of_row(&mut bytes, &reader, &index.columns)?;
+        each(oid, &bytes);
     }
+    Ok(())
 }
 
 impl<V: View> Staged<V> {
@@ -122,7 +111,7 @@ impl<V: View> Staged<V> {
             keys: BTreeMap::new(),
             built: BTreeSet::new(),
             log: Vec::new(),
-            shape: None,
+            plans: Plans::new(),
         }
     }
 
@@ -151,8 +140,8 @@ impl<V: View> Staged<V> {
 
     fn put(&mut self, table: Oid, version: VersionId, held: Held) -> Result<(), Refusal> {
         let row = held.row().ok_or_else(|| Refusal::malformed("no row"))?;
-        let shape = self.shape(table)?;
-        shape.each_key(row, |index, key| {
+        let plan = self.plan(table)?;
+        each_key(&plan, row, |index, key| {
             self.keys.entry(index).or_default().insert(key, version);
         })?;
         self.rows.entry(table).or_default().insert(version, held);
@@ -160,19 +149,14 @@ impl<V: View> Staged<V> {
         Ok(())
     }
 
-    /// The table's shape, as the catalog stands.
-    fn shape(&mut self, table: Oid) -> Result<Arc<Shape>, Refusal> {
-        if let Some(shape) = self.shape.as_ref().filter(|shape| shape.table == table) {
-            return Ok(Arc::clone(shape));
-        }
-        let definition = self.catalog.table(table).ok_or_else(|| Refusal::SchemaChanged {
-            detail: format!("table {} does not exist", table.0),
-        })?;
-        let indexes = self.catalog.indexes_of(table);
-        let indexes = indexes.map(|(oid, index)| (oid, index.columns.clone())).collect();
-        let shape = Arc::new(Shape { table, definition: definition.clone(), indexes });
-        self.shape = Some(Arc::clone(&shape));
-        Ok(shape)
+    /// The table's plan, as the catalog stands.
+    pub(crate) fn plan(&mut self, table: Oid) -> Result<Arc<Plan>, Refusal> {
+        plan(&mut self.plans, &self.catalog, table)
+    }
+
+    /// The plans known so far.
+    pub(crate) fn plans(&self) -> &Plans {
+        &self.plans
     }
 
     /// Ends a version, staged or of the state below. Whether it is alive is the caller's to know.
@@ -197,8 +181,8 @@ impl<V: View> Staged<V> {
         if let Some(row) = held.row()
             && self.catalog.table(table).is_some()
         {
-            let shape = self.shape(table)?;
-            shape.each_key(row, |index, key| {
+            let plan = self.plan(table)?;
+            each_key(&plan, row, |index, key| {
                 if let Some(keys) = self.keys.get_mut(&index) {
                     keys.remove(key, version);
                 }
@@ -216,7 +200,7 @@ impl<V: View> Staged<V> {
         let before = self.catalog.clone();
         self.catalog.apply(operation)?;
         if !matches!(operation, Operation::Lease { .. }) {
-            self.shape = None;
+            self.plans.clear();
         }
         self.log.push(Undo::Catalog(Box::new(before)));
         if let Operation::Define { oid, .. } = operation
@@ -277,8 +261,24 @@ impl<V: View> Staged<V> {
         Ok(())
     }
 
-    /// Puts one operation of a transaction on top.
-    pub(crate) fn stage_one(
+    /// Puts one operation of a transaction on top, if what it replaces is alive.
+    fn stage_one(
+        &mut self,
+        version: VersionId,
+        at: usize,
+        operation: &Operation,
+        transaction: &Arc<Transaction>,
+    ) -> Result<(), Checked<V::Fault>> {
+        if let (Some(table), Some(version)) = (operation.table(), operation.previous())
+            && !self.is_alive(table, version).map_err(Checked::Fault)?
+        {
+            return Err(Refusal::Superseded { table, version }.into());
+        }
+        self.place(version, at, operation, transaction)
+    }
+
+    /// Puts one operation of a transaction on top. What it replaces is alive.
+    pub(crate) fn place(
         &mut self,
         version: VersionId,
         at: usize,
@@ -286,9 +286,6 @@ impl<V: View> Staged<V> {
         transaction: &Arc<Transaction>,
     ) -> Result<(), Checked<V::Fault>> {
         if let (Some(table), Some(previous)) = (operation.table(), operation.previous()) {
-            if !self.is_alive(table, previous).map_err(Checked::Fault)? {
-                return Err(Refusal::Superseded { table, version: previous }.into());
-            }
             self.end(table, previous)?;
         }
         match operation {
@@ -342,7 +339,7 @@ impl<V: View> Staged<V> {
                 Some(Undo::Removed(table, version, held)) => self.put_back(table, version, held),
                 Some(Undo::Catalog(before)) => {
                     self.catalog = *before;
-                    self.shape = None;
+                    self.plans.clear();
                 }
                 Some(Undo::Built(index)) => {
                     self.keys.remove(&index);

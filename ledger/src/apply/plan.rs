@@ -1,15 +1,17 @@
-//! What must be checked for a table's rows, found in the catalog once for many rows.
+//! What must be checked for a table's rows, found in the catalog once for many rows. Shares the catalog's
+//! objects: making a plan copies no definition.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::catalog::{Index, Object};
-use crate::table::{ForeignKey, Table};
+use crate::catalog::{Index, IndexOrigin, Object};
+use crate::table::{ForeignKey, Mode, Table};
 use crate::{Catalog, ColumnNumber, Oid, Refusal};
 
-/// A unique index of the table.
-pub(super) struct Unique {
-    pub(super) oid: Oid,
-    pub(super) index: Index,
+/// An index of the table.
+struct Found {
+    oid: Oid,
+    object: Arc<Object>,
 }
 
 /// A foreign key of the table to a parent.
@@ -22,9 +24,9 @@ pub(super) struct ToParent {
 
 /// A foreign key of another table (or the same) to this one.
 pub(super) struct FromChild {
-    pub(super) child: Arc<Object>,
+    child: Arc<Object>,
     /// Place in the child's `foreign_keys`.
-    pub(super) at: usize,
+    at: usize,
     /// This table's columns in the order of the child's index.
     pub(super) columns: Vec<ColumnNumber>,
     /// This table's columns in the order of its own unique index.
@@ -32,37 +34,69 @@ pub(super) struct FromChild {
 }
 
 /// A table with all that its rows must hold to.
-pub(super) struct Plan {
-    oid: Oid,
-    version: u64,
-    table: Table,
-    pub(super) schema: String,
-    pub(super) unique: Vec<Unique>,
+pub(crate) struct Plan {
+    object: Arc<Object>,
+    indexes: Vec<Found>,
     pub(super) parents: Vec<ToParent>,
     pub(super) children: Vec<FromChild>,
 }
 
-/// The table of an object that is one.
-pub(super) fn table_of(object: &Object) -> Option<&Table> {
+/// Plans by table, as one catalog has them. Forgotten when the catalog changes.
+pub(crate) type Plans = BTreeMap<Oid, Arc<Plan>>;
+
+/// The table's plan, made where it is not known yet.
+pub(crate) fn plan(plans: &mut Plans, catalog: &Catalog, table: Oid) -> Result<Arc<Plan>, Refusal> {
+    if let Some(plan) = plans.get(&table) {
+        return Ok(Arc::clone(plan));
+    }
+    let plan = Arc::new(Plan::new(catalog, table)?);
+    plans.insert(table, Arc::clone(&plan));
+    Ok(plan)
+}
+
+/// What a plan of no table would show; [`Plan::new`] makes none.
+static NO_TABLE: Table = Table {
+    schema: Oid(0),
+    name: String::new(),
+    owner: Oid(0),
+    columns: Vec::new(),
+    mode: Mode::AppendOnly,
+    retain_days: None,
+    checks: Vec::new(),
+    foreign_keys: Vec::new(),
+    comment: None,
+    row_type: Oid(0),
+    row_array_type: Oid(0),
+};
+
+/// What stands for an index that is none; [`Plan::new`] takes none in.
+static NO_INDEX: Index = Index {
+    schema: Oid(0),
+    name: String::new(),
+    table: Oid(0),
+    columns: Vec::new(),
+    unique: false,
+    origin: IndexOrigin::Plain,
+    comment: None,
+};
+
+fn table_of(object: &Object) -> &Table {
     match object {
-        Object::Table(table) => Some(table),
-        _ => None,
+        Object::Table(table) => table,
+        _ => &NO_TABLE,
     }
 }
 
 impl Plan {
-    pub(super) fn new(catalog: &Catalog, oid: Oid) -> Result<Self, Refusal> {
-        let gone = || Refusal::SchemaChanged { detail: format!("table {} is gone", oid.0) };
-        let object = catalog.get_shared(oid).cloned().ok_or_else(gone)?;
-        let table = table_of(&object).ok_or_else(gone)?;
-        let schema = catalog.schema(table.schema).map_or_else(String::new, |s| s.name.clone());
-        let unique = catalog
-            .indexes_of(oid)
-            .filter(|(_, index)| index.unique)
-            .map(|(oid, index)| Unique { oid, index: index.clone() })
-            .collect();
+    fn new(catalog: &Catalog, oid: Oid) -> Result<Self, Refusal> {
+        let object = catalog.get_shared(oid).filter(|object| matches!(***object, Object::Table(_)));
+        let object = object
+            .cloned()
+            .ok_or_else(|| Refusal::SchemaChanged { detail: format!("table {} is gone", oid.0) })?;
+        let found = |(oid, _)| Some(Found { oid, object: Arc::clone(catalog.get_shared(oid)?) });
+        let indexes = catalog.indexes_of(oid).filter_map(found).collect();
         let mut parents = Vec::new();
-        for (at, key) in table.foreign_keys.iter().enumerate() {
+        for (at, key) in table_of(&object).foreign_keys.iter().enumerate() {
             if let Some(index) = catalog.index(key.parent_index) {
                 let columns = reorder(&key.columns, &key.parent_columns, &index.columns);
                 parents.push(ToParent { at, columns });
@@ -80,30 +114,27 @@ impl Plan {
                 own: own.unwrap_or_default(),
             });
         }
-        let version = catalog.version();
-        Ok(Self { oid, version, schema, unique, parents, children, table: table.clone() })
-    }
-
-    /// Whether it still says what the catalog says of the table.
-    pub(super) fn is_for(&self, table: Oid, catalog: &Catalog) -> bool {
-        self.oid == table && self.version == catalog.version()
-    }
-
-    /// The table's number.
-    pub(super) fn oid(&self) -> Oid {
-        self.oid
+        Ok(Self { object, indexes, parents, children })
     }
 
     /// The table.
-    pub(super) fn table(&self) -> &Table {
-        &self.table
+    pub(crate) fn table(&self) -> &Table {
+        table_of(&self.object)
+    }
+
+    /// The table's indexes.
+    pub(crate) fn indexes(&self) -> impl Iterator<Item = (Oid, &Index)> {
+        self.indexes.iter().map(|found| match found.object.as_ref() {
+            Object::Index(index) => (found.oid, index),
+            _ => (found.oid, &NO_INDEX),
+        })
     }
 }
 
 impl FromChild {
     /// The child and its foreign key.
     pub(super) fn key(&self) -> Option<(&Table, &ForeignKey)> {
-        let child = table_of(&self.child)?;
+        let child = table_of(&self.child);
         Some((child, child.foreign_keys.get(self.at)?))
     }
 }

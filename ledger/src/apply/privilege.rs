@@ -83,6 +83,11 @@ fn denied(kind: &'static str, name: &str) -> Refusal {
 
 impl<'a> Check<'a> {
     pub(super) fn new(before: &'a Catalog, user: Oid, transaction: &Transaction) -> Self {
+        let superuser = before.is_superuser(user);
+        if superuser {
+            let (roles, changed) = (BTreeSet::new(), BTreeSet::new());
+            return Self { before, user, superuser, roles, changed };
+        }
         let changes = |operation: &Operation| operation.previous().and_then(|_| operation.table());
         let mut changed = BTreeSet::new();
         let mut last = None;
@@ -92,7 +97,6 @@ impl<'a> Check<'a> {
                 last = Some(table);
             }
         }
-        let superuser = before.is_superuser(user);
         Self { before, user, superuser, roles: before.roles_of(user), changed }
     }
 

@@ -1,13 +1,13 @@
 //! Constraints of rows: NOT NULL, CHECK, unique keys, foreign keys.
 
-use super::plan::{FromChild, Plan, ToParent};
+use super::plan::{FromChild, Plan, Plans, ToParent, plan};
 use super::{Touched, details};
 use crate::codec::DecodeError;
 use crate::row::RowReader;
 use crate::rule::{Environment, Volatile};
 use crate::staged::Checked;
 use crate::table::Table;
-use crate::{ColumnNumber, Oid, Refusal, Row, Value, View, key};
+use crate::{Catalog, ColumnNumber, Oid, Refusal, Row, Value, View, key};
 
 /// A row that a CHECK is evaluated on.
 struct InRow<'a>(RowReader<'a>);
@@ -26,12 +26,12 @@ impl Environment for InRow<'_> {
 ///
 /// # Errors
 /// The first that is violated.
-pub fn check_row(schema: &str, table: &Table, row: &Row) -> Result<(), Refusal> {
+pub fn check_row(catalog: &Catalog, table: &Table, row: &Row) -> Result<(), Refusal> {
     let reader = RowReader::new(table, &row.bytes)?;
     for column in table.live_columns().filter(|column| column.not_null) {
         if reader.value_ref(column.number)? == crate::ValueRef::Null {
             return Err(Refusal::NotNull {
-                schema: schema.to_owned(),
+                schema: schema_name(catalog, table),
                 table: table.name.clone(),
                 column: column.name.clone(),
                 detail: details::failing_row(table, row),
@@ -53,7 +53,7 @@ pub fn check_row(schema: &str, table: &Table, row: &Row) -> Result<(), Refusal> 
     match failed {
         None => Ok(()),
         Some(name) => Err(Refusal::Check {
-            schema: schema.to_owned(),
+            schema: schema_name(catalog, table),
             table: table.name.clone(),
             constraint: name.to_owned(),
             detail: details::failing_row(table, row),
@@ -90,37 +90,28 @@ fn unchanged(
 pub(super) fn check_all<V: View>(
     after: &V,
     touched: &[Touched<'_>],
+    plans: &mut Plans,
 ) -> Result<(), Checked<V::Fault>> {
-    each_plan(after, touched, |plan, row| match row.new {
-        Some(new) => check_new(after, plan, row.old, new),
-        None => Ok(()),
-    })?;
-    each_plan(after, touched, |plan, row| {
-        if let Some(new) = row.new {
-            check_parents(after, plan, row.old, new)?;
-        }
-        match row.old {
-            Some(old) => check_children(after, plan, old, row.new),
-            None => Ok(()),
-        }
-    })
-}
-
-fn each_plan<V: View>(
-    after: &V,
-    touched: &[Touched<'_>],
-    mut check: impl FnMut(&Plan, &Touched<'_>) -> Result<(), Checked<V::Fault>>,
-) -> Result<(), Checked<V::Fault>> {
-    let mut plan: Option<Plan> = None;
     for row in touched {
-        let current = match plan.take() {
-            Some(plan) if plan.oid() == row.table => plan,
-            _ => Plan::new(after.catalog(), row.table)?,
-        };
-        check(&current, row)?;
-        plan = Some(current);
+        if let Some(new) = row.new {
+            check_new(after, &*plan(plans, after.catalog(), row.table)?, row.old, new)?;
+        }
+    }
+    for row in touched {
+        let plan = plan(plans, after.catalog(), row.table)?;
+        if let Some(new) = row.new {
+            check_parents(after, &plan, row.old, new)?;
+        }
+        if let Some(old) = row.old {
+            check_children(after, &plan, old, row.new)?;
+        }
     }
     Ok(())
+}
+
+/// The name of a table's schema.
+fn schema_name(catalog: &Catalog, table: &Table) -> String {
+    catalog.schema(table.schema).map_or_else(String::new, |schema| schema.name.clone())
 }
 
 /// Checks a row that is new, or new in this form: in itself and against the table's other rows.
@@ -131,20 +122,20 @@ pub(super) fn check_new<V: View>(
     new: &Row,
 ) -> Result<(), Checked<V::Fault>> {
     let table = plan.table();
-    check_row(&plan.schema, table, new)?;
-    for unique in &plan.unique {
-        let columns = &unique.index.columns;
+    check_row(after.catalog(), table, new)?;
+    for (oid, index) in plan.indexes().filter(|(_, index)| index.unique) {
+        let columns = &index.columns;
         let Some(key) = key_of(table, columns, new)? else { continue };
         if unchanged(table, columns, old, &key)? {
             continue;
         }
-        let holders = after.find(unique.oid, &key, 2).map_err(Checked::Fault)?;
+        let holders = after.find(oid, &key, 2).map_err(Checked::Fault)?;
         if holders.len() > 1 {
             let key = details::key(table, columns, table, columns, new);
             return Err(Checked::Refused(Refusal::Duplicate {
-                schema: plan.schema.clone(),
+                schema: schema_name(after.catalog(), table),
                 table: table.name.clone(),
-                constraint: unique.index.name.clone(),
+                constraint: index.name.clone(),
                 detail: format!("{key} already exists."),
             }));
         }
@@ -181,7 +172,7 @@ fn check_parent<V: View>(
     let parent = after.catalog().table(foreign.parent).map_or("", |parent| parent.name.as_str());
     let key = details::key(table, &foreign.columns, table, &foreign.columns, new);
     Err(Checked::Refused(Refusal::NoParent {
-        schema: plan.schema.clone(),
+        schema: schema_name(after.catalog(), table),
         table: table.name.clone(),
         constraint: foreign.name.clone(),
         detail: format!("{key} is not present in table \"{parent}\"."),
@@ -216,7 +207,7 @@ fn check_child<V: View>(
     }
     let key = details::key(table, &foreign.parent_columns, table, &foreign.parent_columns, old);
     Err(Checked::Refused(Refusal::HasChildren {
-        schema: plan.schema.clone(),
+        schema: schema_name(after.catalog(), table),
         parent: table.name.clone(),
         table: child.name.clone(),
         constraint: foreign.name.clone(),

@@ -1,8 +1,8 @@
 //! Chains link, and anything that doesn't follow is named.
 
 use super::*;
-use crate::samples::{block, genesis, key};
 use crate::merkle;
+use crate::samples::{block, genesis, key};
 
 #[test]
 fn a_chain_links() {

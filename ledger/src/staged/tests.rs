@@ -5,7 +5,7 @@ use crate::apply::tests::{
     CHILD, PARENT, at, child_row, define, family, insert, parent, parent_row, transaction,
 };
 use crate::catalog::{IndexOrigin, Object};
-use crate::Value;
+use crate::{ColumnNumber, Table, Value};
 
 /// Everything that a view shows of the two tables, by every way.
 fn seen(view: &impl View<Fault = std::convert::Infallible>) -> Vec<(Oid, VersionId, Vec<u8>)> {
