@@ -208,6 +208,16 @@ impl Chunk {
         Places::Some(alive.filter_map(|place| u32::try_from(place).ok()).collect())
     }
 
+    /// The places of the versions that began or ended after one height, up to another.
+    pub(crate) fn changed_between(&self, since: Height, at: Height) -> Places {
+        let (before, written) = (self.written_at(since), self.written_at(at));
+        let first = if self.last_end.load(Ordering::Acquire) <= since.0 { before } else { 0 };
+        let changed = (first..written).filter(|place| {
+            *place >= before || self.end(*place, at).is_some_and(|end| end > since)
+        });
+        Places::Some(changed.filter_map(|place| u32::try_from(place).ok()).collect())
+    }
+
     /// How many of its versions were written at or before a height.
     pub(crate) fn written_at(&self, at: Height) -> usize {
         self.versions.partition_point(|version| version.height <= at)

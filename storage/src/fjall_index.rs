@@ -23,6 +23,9 @@ const CHECKPOINT: &[u8] = b"checkpoint";
 /// Bytes of the cache for blocks of the tree, unless the node's configuration says otherwise.
 pub const INDEX_CACHE_BYTES: u64 = 128 << 20;
 
+/// Bytes of journal that may be kept: what is read again when the index is opened.
+const JOURNAL_BYTES: u64 = 128 << 20;
+
 /// An ordered set in a directory.
 pub struct FjallIndex {
     database: Database,
@@ -74,7 +77,10 @@ impl FjallIndex {
     }
 
     fn try_open(path: &Path, cache_bytes: u64) -> Result<Self, fjall::Error> {
-        let database = Database::builder(path).cache_size(cache_bytes).open()?;
+        let database = Database::builder(path)
+            .cache_size(cache_bytes)
+            .max_journaling_size(JOURNAL_BYTES)
+            .open()?;
         let entries = database.keyspace("entries", KeyspaceCreateOptions::default)?;
         let state = database.keyspace("state", KeyspaceCreateOptions::default)?;
         Ok(Self { database, entries, state, path: path.to_owned() })

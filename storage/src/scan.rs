@@ -29,6 +29,13 @@ pub enum Versions {
     /// `Op` = `DELETE` whose columns hold the row that it ended. Columns are nullable, whatever the table
     /// says now: rows may be older than a NOT NULL.
     All,
+    /// The versions that began or ended after one height, up to this one: what a comparison of the two
+    /// needs. Those without `ValidTo` came, those with `ValidFrom` up to `since` went, others did both.
+    /// Deletes are not given as rows. Columns are nullable as for `All`.
+    Changed {
+        /// The older height.
+        since: Height,
+    },
 }
 
 /// The batches of a scan, each of at most 8,192 rows.
@@ -165,6 +172,7 @@ impl Scan {
             let places = match self.versions {
                 Versions::Alive => chunk.alive_at(height),
                 Versions::All => Places::First(chunk.written_at(height)),
+                Versions::Changed { since } => chunk.changed_between(since, height),
             };
             if places.len() > 0 {
                 self.snapshot.check_damage(&chunk, &places)?;

@@ -80,7 +80,7 @@ impl Snapshot {
     ) -> Result<Scan, Fault> {
         self.check_cut()?;
         let definition = self.table(table)?;
-        let shape = Shape::new(table, definition, columns, versions == Versions::All)?;
+        let shape = Shape::new(table, definition, columns, versions != Versions::Alive)?;
         Ok(Scan::new(self.clone(), shape, self.core.versions(table), versions))
     }
 

@@ -141,6 +141,7 @@ impl Model {
                 continue;
             }
             self.check_scans(&snapshot, rows);
+            self.check_changes(&snapshot, rows);
             check_keys(&snapshot, rows);
             check_ranges(&snapshot, rows);
             if snapshot.catalog().index(BY_NOTE).is_some() {
@@ -149,6 +150,27 @@ impl Model {
         }
         let newest = self.at[state.head().height.0 as usize].len();
         assert_eq!(state.snapshot().row_count(TABLE), newest as u64);
+    }
+
+    /// What came and went between some older height and this one.
+    fn check_changes(&self, snapshot: &Snapshot, rows: &Rows) {
+        let since = snapshot.height().0 / 2;
+        let before = &self.at[since as usize];
+        let versions = Versions::Changed { since: Height(since) };
+        let columns = [ScanColumn::ValidFrom, ScanColumn::ValidTo];
+        let (mut came, mut went) = (0, 0);
+        for batch in snapshot.scan(TABLE, &columns, versions).unwrap() {
+            let batch = batch.unwrap();
+            let (from, to) = (texts(batch.column(0)), texts(batch.column(1)));
+            for (from, to) in from.iter().flatten().zip(to) {
+                let old = from.parse::<u64>().unwrap() <= since;
+                came += usize::from(!old && to.is_none());
+                went += usize::from(old);
+                assert!(!old || to.is_some(), "it neither came nor went");
+            }
+        }
+        let kept = rows.values().filter(|row| before.values().any(|other| other == *row)).count();
+        assert_eq!((came, went), (rows.len() - kept, before.len() - kept));
     }
 
     fn check_scans(&self, snapshot: &Snapshot, rows: &Rows) {
