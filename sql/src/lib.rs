@@ -3,9 +3,15 @@
 
 pub mod copy;
 pub mod error;
+pub mod functions;
 pub mod outcome;
+pub mod plan;
+pub mod read;
+pub mod scan;
 pub mod settings;
 pub mod statement;
+pub mod table;
+pub mod types;
 
 pub use copy::{CopyFormat, CopyIn, CopyOptions, CopyOut};
 pub use error::{Error, Notice, Report};

@@ -151,3 +151,9 @@ fn of_message(error: &DataFusionError) -> Error {
         _ => Error::internal(text),
     }
 }
+
+impl From<ArrowError> for Error {
+    fn from(error: ArrowError) -> Self {
+        of_arrow(error)
+    }
+}

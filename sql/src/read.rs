@@ -1,0 +1,427 @@
+//! Running queries: from a parsed statement to a plan, from a plan to a stream of Arrow batches.
+//!
+//! It doesn't know sessions: what a query sees of one is in [`QueryContext`]. Nothing is collected here;
+//! dropping the stream ends the query.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::common::ParamValues;
+use datafusion::common::metadata::ScalarAndMetadata;
+use datafusion::config::ConfigExtension;
+use datafusion::datasource::TableProvider;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::execute_stream;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use ledger::{Catalog, Value};
+use storage::Snapshot;
+
+use crate::Error;
+use crate::functions::{Datum, Function};
+use crate::outcome::{Parameter, ResultColumn};
+use crate::settings::Zone;
+use crate::table::Overlay;
+use crate::types::PgType;
+
+/// What a query sees of its session and transaction. Made anew for each statement.
+#[derive(Clone)]
+pub struct QueryContext {
+    /// The rows it reads.
+    pub snapshot: Snapshot,
+    /// The objects it names: the snapshot's catalog, or the session's own when its transaction changed it.
+    pub catalog: Arc<Catalog>,
+    /// The session's own uncommitted rows, laid over the snapshot.
+    pub overlay: Option<Arc<dyn Overlay>>,
+    /// Schemas to look in, in order, without the `pg_catalog` that always comes first.
+    pub search_path: Vec<String>,
+    /// `TimeZone`
+    pub zone: Zone,
+    /// `current_user`
+    pub user: String,
+    /// `session_user`
+    pub session_user: String,
+    /// `current_database()`
+    pub database: String,
+    /// When the transaction began, µs since 1970 UTC: `now()`.
+    pub transaction_time_us: i64,
+    /// When the statement began, µs since 1970 UTC.
+    pub statement_time_us: i64,
+    /// The text that the parser's spans point into, for positions in errors.
+    pub source: Arc<str>,
+    /// Relations and functions beside the ledger's own: system catalogs, ledger views, sequences.
+    pub extensions: Arc<[Arc<dyn Extension>]>,
+    /// The session, for functions that an [`Extension`] registers; this module never looks inside.
+    pub session: Option<Arc<dyn Any + Send + Sync>>,
+    /// Memory that queries of this node share.
+    pub memory: Arc<RuntimeEnv>,
+}
+
+impl std::fmt::Debug for QueryContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueryContext").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// A relation that is no table of the ledger: its columns with their types, and what gives its rows.
+#[derive(Clone, Debug)]
+pub struct VirtualTable {
+    /// Its OID (`pg_class`), or 0.
+    pub oid: u32,
+    /// Names and types, in the order of the provider's schema.
+    pub columns: Vec<(String, PgType)>,
+    /// How many of them, at the end, are hidden from `*`.
+    pub hidden: usize,
+    /// Gives the rows; its fields have the Arrow types of [`PgType::arrow`].
+    pub provider: Arc<dyn TableProvider>,
+}
+
+/// Relations and functions that another module brings into queries.
+pub trait Extension: Send + Sync {
+    /// The relation of this name. `schema` is `None` for a name without one: then it is asked for
+    /// `pg_catalog`'s before the search path is walked.
+    ///
+    /// # Errors
+    /// Whatever keeps the relation from being made.
+    fn table(
+        &self,
+        context: &QueryContext,
+        schema: Option<&str>,
+        name: &str,
+    ) -> Result<Option<VirtualTable>, Error>;
+
+    /// A function in FROM that gives a relation whose columns depend on its arguments
+    /// (`ledger.history('t')`). The arguments are constants.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the arguments.
+    fn table_function(
+        &self,
+        _context: &QueryContext,
+        _schema: Option<&str>,
+        _name: &str,
+        _arguments: &[Datum],
+    ) -> Result<Option<VirtualTable>, Error> {
+        Ok(None)
+    }
+
+    /// Scalar and set-returning functions of this name, all overloads.
+    fn functions(&self, schema: Option<&str>, name: &str) -> Vec<Arc<Function>>;
+
+    /// The text of an OID alias (`regclass` and kin), and back.
+    fn reg_text(&self, context: &QueryContext, reg: crate::types::Reg, oid: u32) -> Option<String> {
+        let _unused = (context, reg, oid);
+        None
+    }
+
+    /// The OID that a text names as this alias type.
+    ///
+    /// # Errors
+    /// When there is no such object.
+    fn reg_parse(
+        &self,
+        context: &QueryContext,
+        reg: crate::types::Reg,
+        text: &str,
+    ) -> Result<Option<u32>, Error> {
+        let _unused = (context, reg, text);
+        Ok(None)
+    }
+}
+
+/// A query that was planned. It holds no rows and may be run many times, also by other transactions, as
+/// long as the catalog's version stays the same.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The plan, with placeholders for the parameters.
+    pub(crate) plan: LogicalPlan,
+    /// The result's columns.
+    pub columns: Vec<ResultColumn>,
+    /// The result's types, as many as `columns`.
+    pub types: Vec<PgType>,
+    /// The parameters' types, `$1` first.
+    pub parameters: Vec<PgType>,
+    /// The tables of the ledger that it reads, each with the columns named (for privileges).
+    pub reads: Vec<ledger::Oid>,
+    /// The result's schema, with the metadata that the wire needs.
+    pub schema: SchemaRef,
+}
+
+/// The context of the running query, where functions find it.
+#[derive(Clone, Debug)]
+pub(crate) struct Running(pub(crate) Arc<QueryContext>);
+
+impl datafusion::config::ExtensionOptions for Running {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn cloned(&self) -> Box<dyn datafusion::config::ExtensionOptions> {
+        Box::new(self.clone())
+    }
+
+    fn set(&mut self, key: &str, _value: &str) -> datafusion::error::Result<()> {
+        Err(datafusion::error::DataFusionError::Configuration(format!("no option {key}")))
+    }
+
+    fn entries(&self) -> Vec<datafusion::config::ConfigEntry> {
+        Vec::new()
+    }
+}
+
+impl ConfigExtension for Running {
+    const PREFIX: &'static str = "stele";
+}
+
+/// The memory that all queries of a node share, in bytes; past it a query gets 53200.
+///
+/// # Errors
+/// When DataFusion refuses the bound.
+pub fn query_memory(bytes: usize) -> Result<Arc<RuntimeEnv>, Error> {
+    let pool = Arc::new(FairSpillPool::new(bytes));
+    Ok(RuntimeEnvBuilder::new()
+        .with_memory_pool(pool)
+        .with_disk_manager_builder(
+            datafusion::execution::disk_manager::DiskManagerBuilder::default()
+                .with_mode(datafusion::execution::disk_manager::DiskManagerMode::Disabled),
+        )
+        .build_arc()?)
+}
+
+/// What a plan is made for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlanOptions<'a> {
+    /// OIDs of the parameters' types, `$1` first, as far as the client gave them; 0 is unknown.
+    pub parameter_oids: &'a [u32],
+    /// The types of the columns that the rows are to go into: literals and parameters in the select list
+    /// or VALUES read as these. Other columns keep their own types.
+    pub targets: Option<&'a [PgType]>,
+}
+
+/// Plans a query.
+///
+/// # Errors
+/// What is wrong with it, with its SQLSTATE and position; 0A000 for what can't be done right.
+pub fn plan_query(
+    context: &QueryContext,
+    query: &datafusion::sql::sqlparser::ast::Query,
+    options: PlanOptions<'_>,
+) -> Result<Planned, Error> {
+    let mut binder =
+        crate::plan::Binder::new(context, options.parameter_oids)?.with_targets(options.targets);
+    let rows = binder.query(query)?;
+    let rows = binder.settle_rows(rows)?;
+    finish_plan(binder, rows)
+}
+
+fn finish_plan(binder: crate::plan::Binder<'_>, rows: crate::plan::Rows) -> Result<Planned, Error> {
+    let (plan, types) = shown(binder.context, &rows)?;
+    let mut columns = Vec::with_capacity(rows.columns.len());
+    let mut fields = Vec::with_capacity(rows.columns.len());
+    for (output, (kind, arrow)) in rows.columns.iter().zip(types.iter()) {
+        let (table_oid, attnum) = match output.origin {
+            Some((table, number)) => (table.0, i16::try_from(number.0).unwrap_or(0)),
+            None => (0, 0),
+        };
+        columns.push(ResultColumn {
+            name: output.name.clone(),
+            type_oid: kind.oid(),
+            type_len: kind.len(),
+            typmod: kind.typmod(),
+            table_oid,
+            attnum,
+        });
+        let mut metadata = kind.metadata();
+        if table_oid != 0 {
+            metadata.insert("stele.table".to_owned(), table_oid.to_string());
+            metadata.insert("stele.column".to_owned(), attnum.to_string());
+        }
+        fields.push(Field::new(&output.name, arrow.clone(), true).with_metadata(metadata));
+    }
+    let parameters =
+        binder.parameters.iter().map(|kind| kind.clone().unwrap_or(PgType::Text)).collect();
+    Ok(Planned {
+        plan,
+        columns,
+        types: types.into_iter().map(|(kind, _)| kind).collect(),
+        parameters,
+        reads: binder.reads.iter().copied().collect(),
+        schema: Arc::new(Schema::new(fields)),
+    })
+}
+
+/// The result as it is handed out: OID aliases by name, columns in the result's order.
+fn shown(
+    _context: &QueryContext,
+    rows: &crate::plan::Rows,
+) -> Result<(LogicalPlan, Vec<(PgType, arrow::datatypes::DataType)>), Error> {
+    use datafusion::logical_expr::Expr;
+    let mut exprs = Vec::with_capacity(rows.columns.len());
+    let mut types = Vec::with_capacity(rows.columns.len());
+    for (index, output) in rows.columns.iter().enumerate() {
+        let source = crate::plan::column(&output.column);
+        let name = format!("r{index}");
+        let (expr, arrow): (Expr, _) = match &output.kind {
+            kind @ PgType::Reg(_) => {
+                let text = crate::functions::cast::call(
+                    source,
+                    kind,
+                    &PgType::Text,
+                    crate::functions::cast::How::Explicit,
+                );
+                (text, PgType::Text.arrow())
+            }
+            kind @ PgType::Record(_) => {
+                let text = crate::functions::cast::call(
+                    source,
+                    kind,
+                    &PgType::Text,
+                    crate::functions::cast::How::Explicit,
+                );
+                (text, PgType::Text.arrow())
+            }
+            kind => (source, kind.arrow()),
+        };
+        exprs.push((expr, name));
+        types.push((output.kind.clone(), arrow));
+    }
+    Ok((crate::plan::project(rows.plan.clone(), exprs)?, types))
+}
+
+/// An expression without columns, folded into a literal where it can be.
+pub(crate) fn fold_constant(
+    context: &QueryContext,
+    expr: &datafusion::logical_expr::Expr,
+) -> Result<datafusion::logical_expr::Expr, Error> {
+    use datafusion::logical_expr::simplify::SimplifyContext;
+    use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+    if expr.any_column_refs() || expr.contains_outer() {
+        return Ok(expr.clone());
+    }
+    let info = SimplifyContext::builder().with_config_options(Arc::new(options(context))).build();
+    Ok(ExprSimplifier::new(info).simplify(expr.clone())?)
+}
+
+/// The options that every query runs with.
+fn options(context: &QueryContext) -> datafusion::config::ConfigOptions {
+    let mut options = datafusion::config::ConfigOptions::new();
+    options.optimizer.max_passes = 3;
+    options.execution.time_zone = Some("UTC".to_owned());
+    options.sql_parser.map_string_types_to_utf8view = false;
+    options.extensions.insert(Running(Arc::new(context.clone())));
+    options
+}
+
+/// Runs a plan. The parameters are as many as `planned.parameters`, each of its type (or a text of
+/// unknown type).
+///
+/// # Errors
+/// 08P01 for missing parameters, 22xxx for values that don't read as their types; later errors come in
+/// the stream.
+pub async fn run(
+    context: &QueryContext,
+    planned: &Planned,
+    parameters: &[Parameter],
+) -> Result<BoxStream<'static, Result<RecordBatch, Error>>, Error> {
+    let plan = with_parameters(context, planned, parameters)?;
+    let config = SessionConfig::from(options(context)).with_target_partitions(partitions());
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(Arc::clone(&context.memory))
+        .with_default_features()
+        .build();
+    let session = SessionContext::new_with_state(state);
+    let physical = session.state().create_physical_plan(&plan).await?;
+    let stream = execute_stream(physical, session.task_ctx())?;
+    let schema = Arc::clone(&planned.schema);
+    Ok(stream.map(move |batch| dressed(&schema, &batch?)).boxed())
+}
+
+fn partitions() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The batch under the result's names and metadata.
+fn dressed(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, Error> {
+    let width = schema.fields().len();
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let columns = batch.columns().iter().take(width).cloned().collect();
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+        .map_err(|error| Error::internal(format!("a result has another shape: {error}")))
+}
+
+fn with_parameters(
+    context: &QueryContext,
+    planned: &Planned,
+    parameters: &[Parameter],
+) -> Result<LogicalPlan, Error> {
+    if parameters.len() < planned.parameters.len() {
+        return Err(Error::new(
+            "08P01",
+            format!(
+                "bind message supplies {} parameters, but prepared statement requires {}",
+                parameters.len(),
+                planned.parameters.len()
+            ),
+        ));
+    }
+    if planned.parameters.is_empty() {
+        return Ok(planned.plan.clone());
+    }
+    let mut values = HashMap::with_capacity(parameters.len());
+    for (index, (parameter, kind)) in parameters.iter().zip(&planned.parameters).enumerate() {
+        let datum = parameter_value(context, parameter, kind)?;
+        let scalar = crate::functions::scalar_of(kind, datum)?;
+        values.insert((index + 1).to_string(), ScalarAndMetadata::new(scalar, None));
+    }
+    Ok(planned.plan.clone().with_param_values(ParamValues::Map(values))?)
+}
+
+/// A parameter's value in the type that the plan gave it.
+fn parameter_value(
+    context: &QueryContext,
+    parameter: &Parameter,
+    kind: &PgType,
+) -> Result<Datum, Error> {
+    let Some(value) = &parameter.value else { return Ok(Datum::Null) };
+    match (value, PgType::of_oid(parameter.oid)) {
+        (Value::Text(text), Some(PgType::Unknown)) | (Value::Text(text), None) => {
+            crate::functions::cast::parse(context, text, kind, false)
+        }
+        (value, Some(from)) => crate::functions::cast::convert(
+            context,
+            Datum::of(value.clone()),
+            &from,
+            kind,
+            crate::functions::cast::How::Assignment,
+        ),
+        (value, None) => Ok(Datum::of(value.clone())),
+    }
+}
+
+/// Runs a plan and gives all its rows, for callers that need them at once.
+///
+/// # Errors
+/// As [`run`], and every error of the stream.
+pub async fn collect(
+    context: &QueryContext,
+    planned: &Planned,
+    parameters: &[Parameter],
+) -> Result<Vec<RecordBatch>, Error> {
+    use futures::TryStreamExt;
+    run(context, planned, parameters).await?.try_collect().await
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! The rows of one table on their way into a query: read batch by batch, only as fast as they are taken.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BooleanArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use ledger::{Height, Oid, VersionId};
+use storage::{ScanColumn, Snapshot, Versions};
+
+use crate::Error;
+use crate::functions::external;
+use crate::table::{Overlay, fault};
+
+/// Versions fetched by an index at a time.
+const FETCH_ROWS: usize = 8192;
+
+/// What is read.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub(crate) table: Oid,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) overlay: Option<Arc<dyn Overlay>>,
+    pub(crate) columns: Vec<ScanColumn>,
+    /// The fields that the query expects, as many as `columns`.
+    pub(crate) schema: SchemaRef,
+    /// Only these versions, found by an index.
+    pub(crate) versions: Option<Vec<VersionId>>,
+}
+
+/// One table's rows as a partition.
+pub(crate) struct Rows {
+    source: Source,
+}
+
+impl fmt::Debug for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Rows of table {}", self.source.table.0)?;
+        match &self.source.versions {
+            Some(versions) => write!(f, ", {} by index", versions.len()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Rows {
+    pub(crate) fn new(source: Source) -> Self {
+        Self { source }
+    }
+}
+
+impl PartitionStream for Rows {
+    fn schema(&self) -> &SchemaRef {
+        &self.source.schema
+    }
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let schema = Arc::clone(&self.source.schema);
+        let batches = match batches(self.source.clone()) {
+            Ok(batches) => batches,
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        };
+        let stream = futures::stream::iter(batches.map(|batch| batch.map_err(external)));
+        Box::pin(RecordBatchStreamAdapter::new(schema, stream))
+    }
+}
+
+type Batches = Box<dyn Iterator<Item = Result<RecordBatch, Error>> + Send>;
+
+fn batches(source: Source) -> Result<Batches, Error> {
+    let own = match &source.overlay {
+        Some(overlay) => overlay.batches(source.table, &source.columns)?,
+        None => Vec::new(),
+    };
+    // To leave out what the overlay ends, the versions must be seen.
+    let mut columns = source.columns.clone();
+    let check = source.overlay.is_some() && !columns.contains(&ScanColumn::Version);
+    if check {
+        columns.push(ScanColumn::Version);
+    }
+    let kept: Batches = match source.versions.clone() {
+        Some(versions) => {
+            let snapshot = source.snapshot.clone();
+            let table = source.table;
+            let chunks: Vec<Vec<VersionId>> =
+                versions.chunks(FETCH_ROWS).map(<[VersionId]>::to_vec).collect();
+            Box::new(
+                chunks
+                    .into_iter()
+                    .map(move |chunk| snapshot.fetch(table, &chunk, &columns).map_err(fault)),
+            )
+        }
+        // A table that only the session's own transaction made has no rows in the snapshot.
+        None if source.snapshot.catalog().get(source.table).is_none() => {
+            Box::new(std::iter::empty())
+        }
+        None => {
+            let scan =
+                source.snapshot.scan(source.table, &columns, Versions::Alive).map_err(fault)?;
+            Box::new(scan.map(|batch| batch.map_err(fault)))
+        }
+    };
+    let width = source.columns.len();
+    let schema = Arc::clone(&source.schema);
+    let filtered = kept.map(move |batch| {
+        let batch = batch?;
+        let batch = match &source.overlay {
+            Some(overlay) => without_ended(&batch, overlay.as_ref(), source.table)?,
+            None => batch,
+        };
+        under(&source.schema, &batch, width)
+    });
+    let own = own.into_iter().map(move |batch| under(&schema, &batch, width));
+    Ok(Box::new(filtered.chain(own)))
+}
+
+/// The batch's first columns under the query's schema.
+fn under(schema: &SchemaRef, batch: &RecordBatch, width: usize) -> Result<RecordBatch, Error> {
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let columns = batch.columns().iter().take(width).cloned().collect();
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+        .map_err(|error| Error::internal(format!("a scan's batch has another shape: {error}")))
+}
+
+fn without_ended(
+    batch: &RecordBatch,
+    overlay: &dyn Overlay,
+    table: Oid,
+) -> Result<RecordBatch, Error> {
+    let column = batch
+        .columns()
+        .iter()
+        .zip(batch.schema().fields())
+        .rev()
+        .find(|(_, field)| field.name() == "ledger_version")
+        .map(|(array, _)| array)
+        .cloned()
+        .ok_or_else(|| Error::internal("a scan without versions"))?;
+    let versions = column
+        .as_fixed_size_binary_opt()
+        .ok_or_else(|| Error::internal("versions of another shape"))?;
+    let keep: BooleanArray = (0..versions.len())
+        .map(|row| version_of(versions.value(row)).map(|version| !overlay.ends(table, version)))
+        .collect();
+    filter_record_batch(batch, &keep).map_err(|error| Error::internal(error.to_string()))
+}
+
+/// The version that 16 bytes of the column `ledger_version` name.
+pub fn version_of(bytes: &[u8]) -> Option<VersionId> {
+    let (height, rest) = bytes.split_first_chunk::<8>()?;
+    let (transaction, rest) = rest.split_first_chunk::<4>()?;
+    let (operation, _) = rest.split_first_chunk::<4>()?;
+    Some(VersionId {
+        height: Height(u64::from_be_bytes(*height)),
+        transaction: u32::from_be_bytes(*transaction),
+        operation: u32::from_be_bytes(*operation),
+    })
+}

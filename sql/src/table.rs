@@ -1,0 +1,274 @@
+//! A table of the ledger as DataFusion reads it: a snapshot's rows, with the session's own on top.
+//! It knows neither statements nor expressions beyond equality with a constant.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::common::stats::Precision;
+use datafusion::common::{ScalarValue, Statistics};
+use datafusion::datasource::{TableProvider, TableType};
+use datafusion::error::Result as PlanResult;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::streaming::StreamingTableExec;
+use ledger::{ColumnNumber, Oid, Table, VersionId, key};
+use storage::{ScanColumn, Snapshot};
+
+use crate::Error;
+use crate::functions::{Datum, datum_at, external};
+use crate::scan::{Rows, Source};
+use crate::types::PgType;
+
+/// A session's uncommitted rows of any table, laid over the snapshot it reads.
+pub trait Overlay: Send + Sync + fmt::Debug {
+    /// Whether it changes any row of the table.
+    fn touches(&self, table: Oid) -> bool;
+
+    /// Whether it replaces or deletes this version of the snapshot.
+    fn ends(&self, table: Oid, version: VersionId) -> bool;
+
+    /// Its own rows of the table, in batches with the asked columns in order. A row's `Version` is
+    /// height `u64::MAX`, transaction 0, operation = its number in the overlay; what only the chain can
+    /// give (block, transaction, time) is NULL.
+    ///
+    /// # Errors
+    /// XX000 when a row doesn't read as its table's.
+    fn batches(&self, table: Oid, columns: &[ScanColumn]) -> Result<Vec<RecordBatch>, Error>;
+}
+
+/// The system columns, hidden from `*`, in the order in which they follow a table's own.
+pub(crate) const SYSTEM_COLUMNS: &[(&str, ScanColumn, PgType)] = &[
+    ("ledger_block", ScanColumn::Block, PgType::Int8),
+    ("ledger_tx", ScanColumn::Transaction, PgType::Uuid),
+    ("ledger_time", ScanColumn::Time, PgType::Timestamptz),
+    ("ledger_user", ScanColumn::User_, PgType::Text),
+    ("ledger_version", ScanColumn::Version, PgType::Uuid),
+];
+
+/// A table as of a snapshot.
+pub(crate) struct LedgerTable {
+    oid: Oid,
+    snapshot: Snapshot,
+    overlay: Option<Arc<dyn Overlay>>,
+    columns: Vec<(ScanColumn, PgType)>,
+    schema: SchemaRef,
+    /// Unique and plain indexes: OID and columns.
+    indexes: Vec<(Oid, Vec<ColumnNumber>)>,
+    /// The columns' ledger types, by number.
+    kinds: BTreeMap<ColumnNumber, ledger::Type>,
+}
+
+impl fmt::Debug for LedgerTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LedgerTable({})", self.oid.0)
+    }
+}
+
+impl LedgerTable {
+    /// A table of the snapshot, with its own columns first (dropped ones left out), then the system's.
+    pub(crate) fn new(
+        oid: Oid,
+        table: &Table,
+        snapshot: Snapshot,
+        overlay: Option<Arc<dyn Overlay>>,
+    ) -> Self {
+        let mut fields = Vec::new();
+        let mut columns = Vec::new();
+        let mut kinds = BTreeMap::new();
+        for column in table.columns.iter().filter(|column| !column.dropped) {
+            let kind = PgType::of(&column.kind);
+            fields.push(Field::new(
+                format!("{}.{}", column.number.0, column.name),
+                kind.arrow(),
+                true,
+            ));
+            columns.push((ScanColumn::User(column.number), kind));
+            kinds.insert(column.number, column.kind.clone());
+        }
+        for (name, column, kind) in SYSTEM_COLUMNS {
+            fields.push(Field::new(*name, kind.arrow(), true));
+            columns.push((*column, kind.clone()));
+        }
+        let overlay = overlay.filter(|overlay| overlay.touches(oid));
+        // An index that only the transaction's own catalog has knows no rows of the snapshot.
+        let indexes = snapshot
+            .catalog()
+            .indexes_of(oid)
+            .map(|(index, definition)| (index, definition.columns.clone()))
+            .collect();
+        Self {
+            oid,
+            snapshot,
+            overlay,
+            columns,
+            schema: Arc::new(Schema::new(fields)),
+            indexes,
+            kinds,
+        }
+    }
+
+    /// The number of the column that a filter's column names.
+    fn number(&self, name: &str) -> Option<ColumnNumber> {
+        let index = self.schema.index_of(name).ok()?;
+        match self.columns.get(index)? {
+            (ScanColumn::User(number), _) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// `column = constant`, or `column IN (constants)`.
+    fn equality(&self, filter: &Expr) -> Option<(ColumnNumber, Vec<ScalarValue>)> {
+        match filter {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+                match (left.as_ref(), right.as_ref()) {
+                    (Expr::Column(c), Expr::Literal(value, _))
+                    | (Expr::Literal(value, _), Expr::Column(c)) => {
+                        Some((self.number(&c.name)?, vec![value.clone()]))
+                    }
+                    _ => None,
+                }
+            }
+            Expr::InList(list) if !list.negated && list.list.len() <= 1000 => {
+                let Expr::Column(c) = list.expr.as_ref() else { return None };
+                let values = list.list.iter().map(|item| match item {
+                    Expr::Literal(value, _) => Some(value.clone()),
+                    _ => None,
+                });
+                Some((self.number(&c.name)?, values.collect::<Option<_>>()?))
+            }
+            // What the optimizer makes of a short IN list.
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+                let (a, mut values) = self.equality(left)?;
+                let (b, more) = self.equality(right)?;
+                values.extend(more);
+                (a == b).then_some((a, values))
+            }
+            _ => None,
+        }
+    }
+
+    /// The versions that the filters leave over, by an index that they fix wholly; `None`: scan.
+    fn by_index(&self, filters: &[Expr]) -> Result<Option<Vec<VersionId>>, Error> {
+        let mut fixed: BTreeMap<ColumnNumber, Vec<ScalarValue>> = BTreeMap::new();
+        for filter in filters {
+            if let Some((number, values)) = self.equality(filter) {
+                let known = fixed.entry(number).or_insert_with(|| values.clone());
+                if values.len() < known.len() {
+                    *known = values;
+                }
+            }
+        }
+        let usable = self
+            .indexes
+            .iter()
+            .filter(|(_, columns)| columns.iter().all(|number| fixed.contains_key(number)))
+            .max_by_key(|(_, columns)| columns.len());
+        let Some((index, columns)) = usable else { return Ok(None) };
+        let mut keys: Vec<Vec<ledger::Value>> = vec![Vec::new()];
+        for number in columns {
+            let (Some(values), Some(kind)) = (fixed.get(number), self.kinds.get(number)) else {
+                return Ok(None);
+            };
+            if keys.len() * values.len() > 10_000 {
+                return Ok(None);
+            }
+            let mut longer = Vec::with_capacity(keys.len() * values.len());
+            for prefix in &keys {
+                for value in values {
+                    let array = value.to_array().map_err(Error::from)?;
+                    let datum: Datum = datum_at(array.as_ref(), 0)?;
+                    if datum.is_null() {
+                        continue;
+                    }
+                    let Some(value) = datum.value(&PgType::of(kind)) else { return Ok(None) };
+                    let mut key = prefix.clone();
+                    key.push(value);
+                    longer.push(key);
+                }
+            }
+            keys = longer;
+        }
+        let mut versions = Vec::new();
+        for values in keys {
+            let bytes = key::encode_key(&values);
+            versions.extend(self.snapshot.lookup(*index, &bytes).map_err(fault)?);
+        }
+        versions.sort_unstable();
+        versions.dedup();
+        Ok(Some(versions))
+    }
+}
+
+/// This node's own fault, as a client is told it.
+pub(crate) fn fault(fault: storage::Fault) -> Error {
+    let corrupted = matches!(fault, storage::Fault::Damaged(_));
+    Error::Fault { message: fault.to_string(), corrupted }
+}
+
+#[async_trait]
+impl TableProvider for LedgerTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        let all: Vec<usize> = (0..self.columns.len()).collect();
+        let chosen = projection.unwrap_or(&all);
+        let schema = Arc::new(self.schema.project(chosen)?);
+        let columns: Vec<ScanColumn> =
+            chosen.iter().filter_map(|i| self.columns.get(*i)).map(|(column, _)| *column).collect();
+        let versions = self.by_index(filters).map_err(external)?;
+        let source = Source {
+            table: self.oid,
+            snapshot: self.snapshot.clone(),
+            overlay: self.overlay.clone(),
+            columns,
+            schema: Arc::clone(&schema),
+            versions,
+        };
+        let rows = Arc::new(Rows::new(source));
+        Ok(Arc::new(StreamingTableExec::try_new(
+            schema,
+            vec![rows],
+            None,
+            Vec::new(),
+            false,
+            limit,
+        )?))
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> PlanResult<Vec<TableProviderFilterPushDown>> {
+        Ok(filters
+            .iter()
+            .map(|filter| match self.equality(filter) {
+                Some(_) => TableProviderFilterPushDown::Inexact,
+                None => TableProviderFilterPushDown::Unsupported,
+            })
+            .collect())
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        let rows = usize::try_from(self.snapshot.row_count(self.oid)).ok()?;
+        statistics.num_rows = Precision::Inexact(rows);
+        Some(statistics)
+    }
+}
