@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     codec,
-    types::{Body, Entry, EntryId, Payload, Types, Vote},
+    types::{Body, Draft, Entry, EntryId, Payload, Types, Vote},
 };
 
 /// Most entries that are read at once for another node.
@@ -58,18 +58,28 @@ impl LogStore {
     /// Makes the block of an entry, at the entry's place.
     fn block_of(&self, entry: Entry) -> io::Result<Arc<Block>> {
         let id = entry.log_id();
+        let stamp = codec::encode_stamp(&id.leader_id);
         let membership =
             entry.payload.members.as_ref().map_or(Ok(Vec::new()), codec::encode_members)?;
         let (transactions, governance) = match entry.payload.body {
             Body::Block(block) => return Ok(block),
-            Body::Draft(draft) => (draft.transactions, draft.governance),
+            Body::Draft(Draft(mut block)) => {
+                let tip = self.blocks.tip();
+                let parent = tip.map_or_else(Hash::default, |tip| tip.hash);
+                let fits = block.header.height.0 == id.index && block.header.parent == parent;
+                if fits && membership.is_empty() {
+                    block.stamp = stamp;
+                    return Ok(Arc::new(*block));
+                }
+                (block.transactions, block.header.governance)
+            }
             Body::Blank => (Vec::new(), self.governance_before(id.index)?),
         };
         let proposal = Proposal {
             clock_us: self.clock.now_us(),
             proposer: self.proposer,
             governance,
-            stamp: codec::encode_stamp(&id.leader_id),
+            stamp,
             membership,
             transactions,
             state_digest: None,

@@ -340,7 +340,7 @@ async fn run(
         let snapshot = source.snapshot();
         (snapshot.height(), snapshot.catalog().governance())
     });
-    let log = LogStore::new(Arc::clone(blocks), clock, key.member(), governance);
+    let log = LogStore::new(Arc::clone(blocks), Arc::clone(&clock), key.member(), governance);
     blocks.need_from(state.next_height());
     let chain = Chain { state: Arc::clone(&state), blocks: Arc::clone(blocks) };
     let machine = StateMachine::new(Arc::new(chain), last, members);
@@ -367,7 +367,8 @@ async fn run(
     let wait = raft.wait(Some(ELECTION));
     let leads = wait.state(ServerState::Leader, "a single voter leads").await;
     leads.map_err(|error| start_fault(blocks, &error))?;
-    let parts = Parts { raft: raft.clone(), state, blocks: Arc::clone(blocks), bounds };
+    let blocks = Arc::clone(blocks);
+    let parts = Parts { raft: raft.clone(), state, blocks, clock, proposer: key.member(), bounds };
     let sequencer = Sequencer::start(parts)?;
     Ok(Running { raft, sequencer })
 }

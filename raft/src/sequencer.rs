@@ -15,7 +15,7 @@ use std::{
 };
 
 use ledger::{
-    Height, Receipt, Refusal, Transaction, TransactionId,
+    Hash, Height, Proposal, Receipt, Refusal, Transaction, TransactionId,
     staged::{Checked, Staged},
 };
 use openraft::{
@@ -23,7 +23,7 @@ use openraft::{
     errors::{ClientWriteError, RaftError},
 };
 use parking_lot::Mutex;
-use storage::{BlockFile, Fault, Shortage, Snapshot, State, SubmitError};
+use storage::{BlockFile, Clock, Fault, Shortage, Snapshot, State, SubmitError};
 use tokio::{runtime::Handle, sync::oneshot};
 
 use crate::{
@@ -89,6 +89,9 @@ pub(crate) struct Parts {
     pub(crate) raft: Raft<Types, StateMachine>,
     pub(crate) state: Arc<State>,
     pub(crate) blocks: Arc<BlockFile>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The hash of this node's public key.
+    pub(crate) proposer: Hash,
     pub(crate) bounds: Bounds,
 }
 
@@ -244,7 +247,7 @@ impl Worker {
         let Batch { transactions, replies, bytes, .. } = batch;
         // The staged state is gone: these are the only copies.
         let transactions = transactions.into_iter().map(Arc::unwrap_or_clone).collect();
-        match self.propose(Draft { transactions, governance }, bytes) {
+        match self.propose(transactions, governance, bytes) {
             Ok(receipts) => {
                 let mut receipts = receipts.into_iter();
                 for waiting in replies {
@@ -311,11 +314,23 @@ impl Worker {
     }
 
     /// Puts a block into the chain, and waits until it is durable and applied.
-    fn propose(&self, draft: Draft, bytes: u64) -> Result<Vec<Receipt>, SubmitError> {
+    fn propose(
+        &self,
+        transactions: Vec<Transaction>,
+        governance: Hash,
+        bytes: u64,
+    ) -> Result<Vec<Receipt>, SubmitError> {
         if let Some(fault) = self.ended.lock().clone() {
             return Err(fault.into());
         }
         self.reserve(bytes)?;
+        let draft = Draft(Box::new(self.parts.blocks.make_next(Proposal {
+            clock_us: self.parts.clock.now_us(),
+            proposer: self.parts.proposer,
+            governance,
+            transactions,
+            ..Proposal::default()
+        })?));
         match self.runtime.block_on(self.parts.raft.client_write(draft)) {
             Ok(response) => Ok(response.data.0),
             // It never came into the log.

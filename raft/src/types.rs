@@ -4,7 +4,7 @@
 use std::{fmt, sync::Arc};
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use ledger::{Block, Hash, Receipt, Transaction};
+use ledger::{Block, Receipt};
 use openraft::{
     LogId, Membership,
     entry::{RaftEntry, RaftPayload},
@@ -44,18 +44,14 @@ pub(crate) struct Peer {
     pub(crate) public_key: [u8; 32],
 }
 
-/// A block to be: what the sequencer validated.
-#[derive(Debug, Default)]
-pub(crate) struct Draft {
-    /// In order.
-    pub(crate) transactions: Vec<Transaction>,
-    /// `Catalog::governance` of the state that they were validated on.
-    pub(crate) governance: Hash,
-}
+/// A block to be: what the sequencer validated, made a block for the place that it will most likely get, so
+/// that its rows aren't hashed while consensus waits. Its stamp is missing.
+#[derive(Debug)]
+pub(crate) struct Draft(pub(crate) Box<Block>);
 
 impl fmt::Display for Draft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} transactions", self.transactions.len())
+        write!(f, "{} transactions", self.0.transactions.len())
     }
 }
 

@@ -231,6 +231,17 @@ impl BlockFile {
         })
     }
 
+    /// Makes the block that would come next now. Another may be appended before it: its parent tells.
+    ///
+    /// # Errors
+    /// A row whose bytes are damaged.
+    pub fn make_next(&self, proposal: Proposal) -> Result<Block, Fault> {
+        let link = self.shared.inner.read().link.clone();
+        let height = link.as_ref().map_or(0, |link| link.tip().height.0 + 1);
+        link::make(link.as_ref(), Height(height), proposal)
+            .map_err(|error| Fault::Internal(error.to_string()))
+    }
+
     /// Appends blocks; they can be read at once, and are on stable storage when `done` is called.
     ///
     /// An empty file takes any first height. The number of blocks that wait to be written is bounded by

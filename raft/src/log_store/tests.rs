@@ -76,3 +76,27 @@ async fn the_log_conforms_on_a_simulated_disk() {
 async fn the_log_conforms_on_a_real_disk() {
     Suite::test_all(Real).await.unwrap();
 }
+
+fn entry(index: u64, body: Body) -> Entry {
+    let id = EntryId::new(crate::types::LeaderId { term: 1, node_id: 0 }, index);
+    Entry::new(id, Payload { body, members: None })
+}
+
+#[tokio::test]
+async fn a_draft_that_lost_its_place_is_made_anew() {
+    let (mut log, _) = store(Arc::new(SimulatedDisk::new())).unwrap();
+    log.append([entry(0, Body::Blank)], IOFlushed::noop()).await.unwrap();
+    let draft = || {
+        let proposal = Proposal { clock_us: 77, ..Proposal::default() };
+        Body::Draft(Draft(Box::new(log.blocks.make_next(proposal).unwrap())))
+    };
+    // Both are made for place 1.
+    let entries = [entry(1, draft()), entry(2, draft())];
+    log.append(entries, IOFlushed::noop()).await.unwrap();
+    let first = log.blocks.read(Height(1)).unwrap().unwrap();
+    let second = log.blocks.read(Height(2)).unwrap().unwrap();
+    assert_eq!(first.header.time_us, 77);
+    assert_eq!(second.header.parent, first.header.hash());
+    assert_eq!(codec::entry_id(&second).unwrap().index, 2);
+    assert_eq!(codec::entry_id(&first).unwrap().leader_id.term, 1);
+}
