@@ -2,6 +2,11 @@
 //!
 //! This crate alone opens data files. It knows the ledger's types, and neither SQL nor consensus.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
 mod apply;
 pub mod arrow_types;
 pub mod block_file;

@@ -15,7 +15,7 @@ use crate::{
     versions::Versions,
 };
 
-/// Entries of a page after the first.
+/// Entries of a page.
 const PAGE: usize = 512;
 
 /// A stretch of an engine's order.
@@ -27,7 +27,6 @@ pub(crate) struct Entries {
     store: Option<Arc<Versions>>,
     rest: Option<Bounds>,
     reverse: bool,
-    page: usize,
     found: VecDeque<VersionId>,
     fault: Option<Fault>,
 }
@@ -48,20 +47,20 @@ impl Entries {
         };
         let fault = fault.or_else(|| snapshot.check_cut().err());
         let snapshot = snapshot.clone();
-        Self { snapshot, store, rest, reverse, page: PAGE, found: VecDeque::new(), fault }
+        Self { snapshot, store, rest, reverse, found: VecDeque::new(), fault }
     }
 
-    /// Over one key, reading `page` entries at first.
-    pub(crate) fn exact(snapshot: &Snapshot, index: Oid, key: Bound<Vec<u8>>, page: usize) -> Self {
-        Self { page, ..Self::new(snapshot, index, key.clone(), key, false) }
+    /// Over one key: the newest versions first, or the oldest.
+    pub(crate) fn exact(snapshot: &Snapshot, index: Oid, key: &[u8], oldest_first: bool) -> Self {
+        let bound = Bound::Included(key.to_vec());
+        Self::new(snapshot, index, bound.clone(), bound, oldest_first)
     }
 
     /// Reads one more page into `found`.
     fn read(&mut self, bounds: &Bounds) -> Result<(), Fault> {
         let engine = self.snapshot.core().index();
-        let page = engine.page(borrowed(bounds), self.reverse, self.page)?;
-        let full = page.len() >= self.page;
-        self.page = PAGE;
+        let page = engine.page(borrowed(bounds), self.reverse, PAGE)?;
+        let full = page.len() >= PAGE;
         let (span, rest) = match page.last() {
             Some(last) if full => split(bounds, last, self.reverse),
             _ => (bounds.clone(), None),

@@ -274,19 +274,15 @@ impl Snapshot {
             });
         let page = if one { 1 } else { 32 };
         let mut found = Vec::new();
-        if !self.lookup_present(index, definition.table, key, page, &mut found)? {
-            let bound = Bound::Included(key.to_vec());
-            found.clear();
-            for version in Entries::exact(self, index, bound, page) {
-                found.push(version?);
-                if one {
-                    break;
-                }
-            }
+        if self.lookup_present(index, definition.table, key, page, &mut found)? {
+            found.sort_unstable();
+            found.truncate(limit);
+            return Ok(found);
         }
-        found.sort_unstable();
-        found.truncate(limit);
-        Ok(found)
+        // A key's versions stand newest first: the one that is alive is near the front, and many are in
+        // order from the back.
+        let (reverse, limit) = if one { (false, 1) } else { (true, limit) };
+        Entries::exact(self, index, key, reverse).take(limit).collect()
     }
 }
 

@@ -41,6 +41,7 @@ impl Solo {
     ///
     /// # Panics
     /// Never: all that it starts from is fixed.
+    #[cfg_attr(not(test), expect(clippy::expect_used, reason = "nothing that varies goes in"))]
     #[expect(clippy::new_ret_no_self, reason = "an order is only of use behind its trait")]
     pub fn new() -> (Arc<State>, Arc<dyn Order>) {
         Self::with(StateConfig::default(), Arc::new(RealClock)).expect("a fixed genesis is valid")

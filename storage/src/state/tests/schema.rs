@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ledger::{ColumnNumber, Height, Object, Oid, Operation, Type, Value};
+use ledger::{ColumnNumber, Height, Object, Oid, Operation, Type, Value, VersionId, View};
 
 use super::{
     model::{define, insert},
@@ -61,4 +61,23 @@ fn a_null_key_is_found_for_every_row_that_has_it() {
     let state = open(Arc::new(MemoryIndex::default()), 1, &chain.blocks);
     let key = ledger::key::encode_key(&[Value::Null]);
     assert_eq!(state.snapshot().lookup(unique, &key).unwrap().len(), 2);
+}
+
+#[test]
+fn a_key_of_many_rows_gives_them_in_order() {
+    let mut chain = Chain::new(1);
+    chain.block(vec![definitions()]);
+    chain.block(vec![(0..1500).map(|id| insert(id, "same")).collect()]);
+    let version = |operation| VersionId { height: Height(2), transaction: 0, operation };
+    let delete = |place| Operation::Delete { table: TABLE, previous: version(place) };
+    chain.block(vec![(0..700).map(delete).collect()]);
+    let state = open(Arc::new(MemoryIndex::default()), 0, &chain.blocks);
+    let key = ledger::key::encode_key(&[Value::Text("same".into())]);
+    let expected: Vec<_> = (700..1500).map(version).collect();
+    let snapshot = state.snapshot();
+    assert_eq!(snapshot.lookup(BY_NOTE, &key).unwrap(), expected);
+    assert_eq!(snapshot.find(BY_NOTE, &key, 3).unwrap(), expected[..3]);
+    let before = state.snapshot_at(Height(2)).unwrap();
+    assert_eq!(before.find(BY_NOTE, &key, 2).unwrap(), [version(0), version(1)]);
+    assert_eq!(before.lookup(BY_NOTE, &key).unwrap().len(), 1500);
 }
