@@ -18,6 +18,7 @@ pub mod genesis;
 pub mod hash;
 pub mod key;
 pub mod merkle;
+pub mod proof;
 pub mod refusal;
 pub mod row;
 pub mod rule;

@@ -326,16 +326,17 @@ impl Row {
 
     /// Checks that the bytes are the one way to write this row: no gaps, no unused bits, offsets no
     /// wider than needed, and each column's bytes canonical for its type; redactable columns of the table
-    /// are salted, others plain, dropped ones NULL. What a validator asks before it believes a row.
+    /// are salted, others plain, dropped ones NULL. Columns at the end may be missing, as when they were
+    /// added after the row was written. What a validator asks before it believes a row.
     ///
     /// # Errors
     /// Malformed with what is wrong.
     pub fn check(&self, table: &Table) -> Result<(), Refusal> {
         let layout = RowLayout::new(&self.bytes)?;
-        if layout.count != table.columns.len() {
-            return Err(Refusal::malformed("a row of the wrong number of columns"));
+        if layout.count > table.columns.len() {
+            return Err(Refusal::malformed("a row of too many columns"));
         }
-        for (index, column) in table.columns.iter().enumerate() {
+        for (index, column) in table.columns.iter().enumerate().take(layout.count) {
             let (state, _) = layout.raw(index)?.ok_or_else(|| cut("no column"))?;
             let fits = match state {
                 State::Null => !column.redactable || column.dropped,

@@ -33,6 +33,9 @@ fn a_younger_column_has_its_missing_value() {
     let mut new = old;
     new.columns.push(Column { missing: Value::Int4(42), ..column(2, Type::Int4, false) });
     assert_eq!(decode_row(&new, &row).unwrap(), [Value::Int4(1), Value::Int4(42)]);
+    row.check(&new).unwrap();
+    let none = table(Vec::new());
+    assert!(row.check(&none).is_err());
 }
 
 #[test]
