@@ -161,6 +161,30 @@ async fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_starts_on_a_full_disk() {
+    let simulated = SimulatedDisk::new();
+    let disk: Arc<dyn Disk> = Arc::new(simulated.clone());
+    let node = open(&disk).await.unwrap();
+    let receipt = node.submit(schema(&node, 1, None)).await.unwrap();
+    node.shutdown().await;
+    drop(node);
+    simulated.set_capacity(Some(simulated.used()));
+    let node = open(&disk).await.unwrap();
+    assert!(node.state().find_transaction(receipt.id).is_some());
+    node.shutdown().await;
+    drop(node);
+    // Not even the vote is left, and there is no room for a new one: it can be read.
+    Disk::remove(&simulated, "vote").unwrap();
+    simulated.set_capacity(Some(simulated.used()));
+    let node = open(&disk).await.unwrap();
+    assert!(matches!(node.status().read_only, Some(Fault::DiskFull { .. })), "{:?}", node.status());
+    assert!(node.state().find_transaction(receipt.id).is_some());
+    let outcome = node.submit(schema(&node, 2, None)).await;
+    assert!(matches!(outcome, Err(SubmitError::Busy(storage::Shortage::Disk))), "{outcome:?}");
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_sync_stops_writes_and_says_why() {
     let simulated = SimulatedDisk::new();
     let disk: Arc<dyn Disk> = Arc::new(simulated.clone());
