@@ -12,6 +12,8 @@
 //! [`crate::verify`] and for who applies the block.
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -65,6 +67,11 @@ pub struct Cut {
     /// The height whose record didn't read; it was never acknowledged.
     pub height: Height,
 }
+
+/// No chain gets this high; a file that says so is not believed.
+const MOST_HEIGHT: u64 = 1 << 62;
+/// Most blocks that may be missing in a row: more than a segment of the smallest blocks holds.
+const MOST_MISSING: u64 = 2_000_000;
 
 /// What opening found.
 #[derive(Debug, Default)]
@@ -165,12 +172,17 @@ fn open_segment(disk: &dyn Disk, scan: &mut Scan, number: u32, is_last: bool) ->
         }
     };
     if scan.out.segments.is_empty() {
+        if header.first.0 > MOST_HEIGHT {
+            let (height, detail) =
+                (None, format!("it claims to begin with block {}", header.first.0));
+            return Err(Fault::Damaged(Damage { height, file: name, offset: 0, detail }));
+        }
         scan.expected = header.first.0;
     } else {
         // A new segment is made only after all of the one before is safe.
         let misplaced = header.first.0 != scan.expected;
         scan.durable = scan.durable.max(header.first.0).max(scan.expected + u64::from(misplaced));
-        skip_to(scan, header.first.0, "the file ends before its last block".to_owned());
+        skip_to(scan, header.first.0, "the file ends before its last block".to_owned())?;
     }
     if is_last && first_nonzero(&*file, SEGMENT_HEADER, length).map_err(fault)?.is_none() {
         // Its creation may have been torn, and left one copy only. It is made safe with the rest.
@@ -203,9 +215,9 @@ pub(crate) fn read_segment_header(
 }
 
 /// Notes that the heights up to `next` are missing, if any are.
-fn skip_to(scan: &mut Scan, next: u64, detail: String) {
+fn skip_to(scan: &mut Scan, next: u64, detail: String) -> Result<(), Fault> {
     if next == scan.expected && !scan.breaks.iter().any(|it| it.resumed == it.height) {
-        return;
+        return Ok(());
     }
     let segment = scan.out.segments.len() - 1;
     if let Some(open) = scan.breaks.last_mut().filter(|it| it.resumed == it.height) {
@@ -214,16 +226,28 @@ fn skip_to(scan: &mut Scan, next: u64, detail: String) {
         let (height, offset) = (scan.expected, scan.out.end);
         scan.breaks.push(Break { height, resumed: next, segment, offset, detail });
     }
-    leave_gap(scan, next);
+    leave_gap(scan, next)
 }
 
-fn leave_gap(scan: &mut Scan, next: u64) {
+/// Notes that the blocks up to `next` can't be read. A file that claims more than could ever have stood there
+/// is not believed.
+fn leave_gap(scan: &mut Scan, next: u64) -> Result<(), Fault> {
+    if next.saturating_sub(scan.expected) > MOST_MISSING {
+        let file = scan.out.segments.last().map_or("", |segment| &segment.name);
+        return Err(Fault::Damaged(Damage {
+            height: Some(Height(scan.expected)),
+            file: file.to_owned(),
+            offset: scan.out.end,
+            detail: format!("it claims that block {next} comes next"),
+        }));
+    }
     let segment = u32::try_from(scan.out.segments.len().saturating_sub(1)).unwrap_or(u32::MAX);
     for _ in scan.expected..next {
         scan.out.positions.push(Position { segment, eighth: 0, length: 0 });
     }
     scan.expected = scan.expected.max(next);
     scan.out.link = None;
+    Ok(())
 }
 
 fn scan_segment(scan: &mut Scan, length: u64) -> Result<(), Fault> {
@@ -259,7 +283,7 @@ fn scan_segment(scan: &mut Scan, length: u64) -> Result<(), Fault> {
                 scan.durable = scan.durable.max(header.durable);
                 let resumed = header.height.0;
                 scan.breaks.push(Break { height, resumed, segment: index, offset: at, detail });
-                leave_gap(scan, resumed);
+                leave_gap(scan, resumed)?;
                 at = next;
             }
             None => {
@@ -294,8 +318,8 @@ fn link(scan: &mut Scan, segment: usize, offset: u64, header: &Header) {
         other => (scan.expected, other.to_string()),
     };
     // A record that is whole was not torn.
-    scan.durable = scan.durable.max(height + 1);
-    scan.breaks.push(Break { height, resumed: height + 1, segment, offset, detail });
+    scan.durable = scan.durable.max(height.saturating_add(1));
+    scan.breaks.push(Break { height, resumed: height.saturating_add(1), segment, offset, detail });
 }
 
 /// Decides: torn tail or damage.
@@ -306,7 +330,7 @@ fn settle(scan: &mut Scan, preallocate: u64) -> Result<(), Fault> {
         let segment = scan.out.segments.len().saturating_sub(1);
         let detail = "it was acknowledged, and is not there".to_owned();
         scan.breaks.push(Break { height, resumed: proven, segment, offset, detail });
-        leave_gap(scan, proven);
+        leave_gap(scan, proven)?;
     }
     if scan.breaks.iter().any(|it| it.height < proven) {
         for it in &scan.breaks {

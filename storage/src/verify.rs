@@ -307,7 +307,8 @@ impl Walk<'_> {
                 Some((next, header)) => {
                     let more = self.look_inside(&mut window, at, segment.salt)?;
                     self.find(at, Some(height), format!("{detail}{more}"));
-                    for missing in height + 1..header.height.0 {
+                    let missing = height.saturating_add(1)..header.height.0;
+                    for missing in missing.take(MOST_FINDINGS) {
                         self.find(at, Some(missing), "its record can't be found".to_owned());
                     }
                     self.expected = header.height.0;
@@ -334,12 +335,12 @@ impl Walk<'_> {
             Some(header) => {
                 let more = self.look_inside(window, at, salt)?;
                 self.find(at, Some(self.expected), format!("{detail}{more}"));
-                self.expected += 1;
+                self.expected = self.expected.saturating_add(1);
                 Ok(at + header.record_length())
             }
             None if !is_empty && self.expected < self.due => {
                 self.find(at, Some(self.expected), detail.to_owned());
-                self.expected += 1;
+                self.expected = self.expected.saturating_add(1);
                 self.chain.gap();
                 Ok(u64::MAX)
             }
@@ -387,7 +388,7 @@ impl Walk<'_> {
     /// A whole record of the height that was due.
     fn block(&mut self, at: u64, record: RecordHeader, body: &[u8]) {
         let height = self.expected;
-        self.expected += 1;
+        self.expected = height.saturating_add(1);
         self.proven = self.proven.max(record.durable);
         let block = match Block::decode(body) {
             Ok(block) => block,

@@ -129,6 +129,30 @@ async fn an_idempotency_key_gets_the_first_receipt() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_passes_a_bound_is_refused() {
+    let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());
+    let bounds = Bounds { transaction_bytes: 1000, queue: 1, ..Bounds::default() };
+    let options = Options { bounds, ..options() };
+    let node = Node::open(disk, Some(genesis()), options).await.unwrap();
+    let mut large = schema(&node, 1, None);
+    large.statement = "x".repeat(1000);
+    node.sign(&mut large).unwrap();
+    let Err(SubmitError::Refused(refusal)) = node.submit(large).await else { panic!("taken") };
+    assert!(refusal.to_string().contains("exceeds the limit of 1000 bytes"), "{refusal}");
+    // More than one waits and one is decided on: some are told to come again, none is lost.
+    let waiting: Vec<_> = (0..500).map(|it| node.submit(schema(&node, it, None))).collect();
+    let outcomes = futures::future::join_all(waiting).await;
+    let busy = |outcome: &Result<Receipt, SubmitError>| {
+        matches!(outcome, Err(SubmitError::Busy(storage::Shortage::Queue { .. })))
+    };
+    assert!(outcomes.iter().any(busy));
+    assert!(outcomes.iter().all(|outcome| outcome.is_ok() || busy(outcome)), "{outcomes:?}");
+    let again = node.submit(schema(&node, 2000, None)).await;
+    assert!(again.is_ok(), "the queue empties again: {again:?}");
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_goes_away_takes_nothing_back() {
     let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());
     let node = open(&disk).await.unwrap();
