@@ -320,16 +320,21 @@ impl BlockFile {
     /// # Errors
     /// [`Fault::Damaged`]; whatever the disk says.
     pub fn read(&self, height: Height) -> Result<Option<Arc<Block>>, Fault> {
+        Ok(self.find(height)?.map(|(block, _)| block))
+    }
+
+    /// The block at a height, and whether it was read from disk just now.
+    fn find(&self, height: Height) -> Result<Option<(Arc<Block>, bool)>, Fault> {
         let (segment, position) = {
             let inner = self.shared.inner.read();
             match inner.find(height.0) {
-                Found::Recent(block) => return Ok(Some(block)),
+                Found::Recent(block) => return Ok(Some((block, false))),
                 Found::Nothing => return Ok(None),
                 Found::Damaged(damage) => return Err(damage.into()),
                 Found::Written(segment, position) => (segment, position),
             }
         };
-        read_at(&segment, position, height).map(|block| Some(Arc::new(block)))
+        read_at(&segment, position, height).map(|block| Some((Arc::new(block), true)))
     }
 
     /// Ends the writer after all that is queued, and frees the directory. Later writes fail.
@@ -346,7 +351,14 @@ impl BlockFile {
 
 impl BlockSource for BlockFile {
     fn block(&self, height: Height) -> Result<Arc<Block>, Fault> {
-        self.read(height)?.ok_or_else(|| Fault::Internal(format!("no block {}", height.0)))
+        let missing = || Fault::Internal(format!("no block {}", height.0));
+        let (block, from_disk) = self.find(height)?.ok_or_else(missing)?;
+        // Its checksum was right, but anyone can make one.
+        if from_disk && let Err(error) = block.verify_body() {
+            let (file, offset, detail) = ("block file".to_owned(), 0, error.to_string());
+            return Err(Damage { height: Some(height), file, offset, detail }.into());
+        }
+        Ok(block)
     }
 
     fn verify(

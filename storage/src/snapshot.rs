@@ -12,7 +12,7 @@ use ledger::{
 };
 
 use crate::{
-    BlockRecord, Fault, Scan, ScanColumn, TransactionRecord, Versions,
+    BlockRecord, Damage, Fault, Scan, ScanColumn, TransactionRecord, Versions,
     chain::Chain,
     chunk::{Chunk, Places, undecoded},
     index::{self, Space},
@@ -157,9 +157,24 @@ impl Snapshot {
     pub fn block(&self, height: Height) -> Result<Arc<Block>, Fault> {
         let source = self.core.source.read().clone();
         match source {
-            Some(source) if height <= self.height => source.block(height),
+            Some(source) if height <= self.height => self.same(source.block(height)?),
             _ => Err(Fault::Internal(format!("block {} can't be read here", height.0))),
         }
+    }
+
+    /// A block that was read again must be the one that was applied.
+    fn same(&self, block: Arc<Block>) -> Result<Arc<Block>, Fault> {
+        let height = block.header.height;
+        let known = self.with_chain(|chain| chain.block(height).map(|record| record.hash));
+        let found = block.header.hash();
+        if known.is_some_and(|known| known != found) {
+            let (file, offset) = ("block file".to_owned(), 0);
+            let detail = format!("its header hashes to {found}, and another was applied");
+            let fault = Fault::Damaged(Damage { height: Some(height), file, offset, detail });
+            self.core.damage.write().entry(height).or_insert_with(|| fault.clone());
+            return Err(fault);
+        }
+        Ok(block)
     }
 
     pub(crate) fn table(&self, table: Oid) -> Result<&Table, Fault> {

@@ -159,6 +159,11 @@ fn a_forger_who_keeps_checksums_right_is_caught_by_hashes() {
         }
     });
     assert_named(&run(&disk), 2, "transactions; transaction 0 was altered");
+    // Whoever reads the block gets damage, and never the altered transaction.
+    let file = BlockFile::open(Arc::new(disk), small()).unwrap();
+    let read = |height| crate::BlockSource::block(&file, Height(height));
+    assert!(matches!(read(2), Err(Fault::Damaged(_))));
+    assert!(read(1).is_ok() && read(3).is_ok());
 }
 
 #[test]
