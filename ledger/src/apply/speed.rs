@@ -79,6 +79,17 @@ fn speed() {
     lap("admit");
     drop(staged);
     lap("drop staged");
+    let mut staged = Staged::new(&memory);
+    staged.stage(Height(3), 0, &transaction).unwrap();
+    lap("  of which: stage");
+    let rows: Vec<&Row> = transaction.operations.iter().filter_map(Operation::row).collect();
+    rows.iter().for_each(|row| row.check(&table).unwrap());
+    lap("  of which: rows canonical");
+    let touched: Vec<Touched<'_>> =
+        rows.iter().map(|row| Touched { table: ORDERS, old: None, new: Some(row) }).collect();
+    check_statement(&staged, &touched).unwrap();
+    lap("  of which: constraints");
+    drop(staged);
     transaction.hash().unwrap();
     lap("hash transaction");
     let tip = Tip::genesis(&genesis().header).unwrap();

@@ -3,7 +3,7 @@
 use super::*;
 use crate::apply::tests::{CHILD, PARENT, child, column, family, genesis, parent, table};
 use crate::table::{Action, Mode};
-use crate::{Operation, Refusal, Table, Value};
+use crate::{Operation, Refusal, Value};
 
 fn code(result: Result<(), Refusal>) -> &'static str {
     result.unwrap_err().sqlstate()

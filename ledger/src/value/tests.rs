@@ -150,7 +150,7 @@ proptest! {
 
     #[test]
     fn keys_are_in_the_order_of_values((a, b) in pairs()) {
-        let (x, y) = (key::encode_key(&[a.clone()]), key::encode_key(&[b.clone()]));
+        let (x, y) = (key::encode_key(std::slice::from_ref(&a)), key::encode_key(std::slice::from_ref(&b)));
         let order = compare(&a, &b).unwrap();
         prop_assert_eq!(x.cmp(&y), order, "{:?} {:?}", a, b);
         // No key is another's beginning, so that what follows never decides before it.
@@ -166,7 +166,7 @@ proptest! {
     fn any_text_is_a_value_or_a_refusal((kind, _) in types(), text in "\\PC{0,20}") {
         if let Ok(value) = Value::parse(&text, &kind, &Utc) {
             let table = table(vec![column(1, kind.clone(), false)]);
-            let row = Row::encode(&table, &[value.clone()], || [0; 16]).unwrap();
+            let row = Row::encode(&table, std::slice::from_ref(&value), || [0; 16]).unwrap();
             prop_assert_eq!(row.check(&table), Ok(()), "{} {:?}", text, value);
         }
     }
