@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::apply::plan::{Plan, Plans, plan};
-use crate::catalog::Index;
+use crate::catalog::{Index, IndexOrigin};
 use crate::row::RowReader;
 use crate::{Catalog, Height, Oid, Operation, Refusal, Row, Transaction, VersionId, View, key};
 use keys::Keys;
@@ -192,7 +192,7 @@ impl<V: View> Staged<V> {
     }
 
     /// Does what a definition, drop or lease says. An index that is new gets the keys of all rows of its
-    /// table.
+    /// table, if rules look into it: one made for speed alone is searched by a scan until it is in a block.
     ///
     /// # Errors
     /// As of [`Catalog::apply`]; this node's fault when rows can't be read.
@@ -205,12 +205,35 @@ impl<V: View> Staged<V> {
         self.log.push(Undo::Catalog(Box::new(before)));
         if let Operation::Define { oid, .. } = operation
             && let Some(index) = self.catalog.index(*oid).cloned()
+            && (index.unique || index.origin == IndexOrigin::ForeignKey)
             && self.base.catalog().index(*oid).is_none()
             && !self.built.contains(oid)
         {
             self.build(*oid, &index)?;
         }
         Ok(())
+    }
+
+    /// Finds by a scan what a new index, which has no keys of its own, would find.
+    fn find_by_scan(
+        &self,
+        index: &Index,
+        key: &[u8],
+        limit: usize,
+    ) -> Result<Vec<VersionId>, V::Fault> {
+        let mut found = Vec::new();
+        let Some(table) = self.catalog.table(index.table) else { return Ok(found) };
+        let mut bytes = Vec::new();
+        self.scan(index.table, &mut |version, row| {
+            bytes.clear();
+            let read = RowReader::new(table, &row.bytes)
+                .and_then(|row| key::push_key_of_row(&mut bytes, &row, &index.columns));
+            if read.is_ok() && bytes == key {
+                found.push(version);
+            }
+            if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(found)
     }
 
     /// Fills a new index.
@@ -371,10 +394,12 @@ impl<V: View> View for Staged<V> {
     fn find(&self, index: Oid, key: &[u8], limit: usize) -> Result<Vec<VersionId>, V::Fault> {
         let mut found = Vec::new();
         let mut base_table = None;
-        if !self.built.contains(&index)
-            && let Some(definition) = self.base.catalog().index(index)
-        {
-            base_table = Some(definition.table);
+        if !self.built.contains(&index) {
+            match (self.base.catalog().index(index), self.catalog.index(index)) {
+                (Some(definition), _) => base_table = Some(definition.table),
+                (None, Some(new)) => return self.find_by_scan(new, key, limit),
+                (None, None) => {}
+            }
         }
         if let Some(table) = base_table {
             let ended = self.ended.get(&table).filter(|ended| !ended.is_empty());

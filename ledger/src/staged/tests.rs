@@ -4,7 +4,7 @@ use super::*;
 use crate::apply::tests::{
     CHILD, PARENT, at, child_row, define, family, insert, parent, parent_row, transaction,
 };
-use crate::catalog::{IndexOrigin, Object};
+use crate::catalog::Object;
 use crate::{ColumnNumber, Table, Value};
 
 /// Everything that a view shows of the two tables, by every way.
@@ -31,6 +31,12 @@ fn seen(view: &impl View<Fault = std::convert::Infallible>) -> Vec<(Oid, Version
 
 #[test]
 fn writes_come_off_again() {
+    // Filled when it is made, or searched by a scan.
+    writes_and_undoes(IndexOrigin::ForeignKey);
+    writes_and_undoes(IndexOrigin::Plain);
+}
+
+fn writes_and_undoes(origin: IndexOrigin) {
     let mut memory = family();
     memory.apply(
         2,
@@ -57,7 +63,7 @@ fn writes_come_off_again() {
         table: PARENT,
         columns: vec![ColumnNumber(2)],
         unique: false,
-        origin: IndexOrigin::Plain,
+        origin,
         comment: None,
     };
     staged.define(&define(Oid(16600), Object::Index(index))).unwrap();
