@@ -153,6 +153,23 @@ async fn what_passes_a_bound_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn block_times_grow_though_the_clock_goes_back() {
+    let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());
+    let clock = storage::simulated::SimulatedClock::new(1_000_000);
+    let options = Options { clock: Arc::new(clock.clone()), ..options() };
+    let node = Node::open(disk, Some(genesis()), options).await.unwrap();
+    let first = node.submit(schema(&node, 1, None)).await.unwrap();
+    clock.advance(-900_000);
+    let second = node.submit(schema(&node, 2, None)).await.unwrap();
+    clock.advance(2_000_000);
+    let third = node.submit(schema(&node, 3, None)).await.unwrap();
+    assert!(first.time_us >= 1_000_000);
+    assert_eq!(second.time_us, first.time_us + 1);
+    assert_eq!(third.time_us, 2_100_000);
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_goes_away_takes_nothing_back() {
     let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());
     let node = open(&disk).await.unwrap();
