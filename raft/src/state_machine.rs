@@ -4,7 +4,7 @@
 use std::{io, sync::Arc};
 
 use futures::{Stream, StreamExt};
-use ledger::{Block, Height, Receipt};
+use ledger::{Block, Height, Operation, Receipt};
 use openraft::{
     OptionalSend, RaftSnapshotBuilder,
     entry::RaftEntry,
@@ -16,6 +16,9 @@ use crate::{
     log_store::to_io,
     types::{Applied, Body, EntryId, LeaderId, NodeId, Peer, StoredMembers, Types},
 };
+
+/// Most operations of a block that is applied on the runtime's own thread.
+const QUICK: usize = 128;
 
 /// Takes committed blocks, in order.
 pub(crate) trait Target: Send + Sync + 'static {
@@ -72,10 +75,21 @@ impl StateMachine {
 
     async fn apply_block(&self, block: Arc<Block>) -> io::Result<Vec<Receipt>> {
         let target = Arc::clone(&self.target);
+        if is_quick(&block) {
+            return target.apply(&block).map_err(to_io);
+        }
         // A large block takes its time, and the runtime's threads belong to everyone.
         let result = tokio::task::spawn_blocking(move || target.apply(&block)).await;
         result.map_err(io::Error::other)?.map_err(to_io)
     }
+}
+
+/// Whether a block is applied in less time than it takes to hand it to another thread: a few rows, and no
+/// definition (an index may have to be filled).
+fn is_quick(block: &Block) -> bool {
+    let mut operations = block.transactions.iter().flat_map(|it| &it.operations);
+    let is_row = |operation: &Operation| operation.table().is_some();
+    operations.by_ref().take(QUICK).all(is_row) && operations.next().is_none()
 }
 
 impl RaftStateMachine<Types> for StateMachine {

@@ -134,7 +134,29 @@ impl RecordHeader {
     }
 }
 
+impl RecordHeader {
+    /// The header of a block's record; `None` when the block is 4 GiB or more.
+    pub(crate) fn of(salt: u64, height: Height, durable: u64, block: &[u8]) -> Option<Self> {
+        let length = u32::try_from(block.len()).ok()?;
+        Some(Self { length, height, durable, crc: checksum(salt, block) })
+    }
+
+    /// Its bytes.
+    pub(crate) fn encode(self, salt: u64) -> Vec<u8> {
+        let mut out = Vec::with_capacity(RECORD_HEADER);
+        out.extend_from_slice(RECORD_MAGIC);
+        out.extend_from_slice(&self.length.to_le_bytes());
+        out.extend_from_slice(&self.height.0.to_le_bytes());
+        out.extend_from_slice(&self.durable.to_le_bytes());
+        out.extend_from_slice(&self.crc.to_le_bytes());
+        let own = checksum(salt, &out);
+        out.extend_from_slice(&own.to_le_bytes());
+        out
+    }
+}
+
 /// Appends a record to `out`, which must be 8-aligned in the file. `None` when the block is 4 GiB or more.
+#[cfg(test)]
 pub(crate) fn append_record(
     out: &mut Vec<u8>,
     salt: u64,
@@ -142,18 +164,11 @@ pub(crate) fn append_record(
     durable: u64,
     block: &[u8],
 ) -> Option<u32> {
-    let length = u32::try_from(block.len()).ok()?;
-    let start = out.len();
-    out.extend_from_slice(RECORD_MAGIC);
-    out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(&height.0.to_le_bytes());
-    out.extend_from_slice(&durable.to_le_bytes());
-    out.extend_from_slice(&checksum(salt, block).to_le_bytes());
-    let own = checksum(salt, out.get(start..)?);
-    out.extend_from_slice(&own.to_le_bytes());
+    let header = RecordHeader::of(salt, height, durable, block)?;
+    out.extend_from_slice(&header.encode(salt));
     out.extend_from_slice(block);
-    out.resize(start + (out.len() - start).next_multiple_of(8), 0);
-    Some(length)
+    out.resize(out.len().next_multiple_of(8), 0);
+    Some(header.length)
 }
 
 /// CRC-32 of salt and bytes.

@@ -9,6 +9,7 @@ pub(crate) fn small() -> Options {
         segment: 4096,
         preallocate: 1024,
         slack: 0,
+        group_bytes: 600,
         recent: 2,
         idle: Duration::from_secs(3600),
         ..Options::default()

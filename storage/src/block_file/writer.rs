@@ -16,7 +16,7 @@ use ledger::{Block, Height};
 
 use super::{
     Done, Options, Shared,
-    record::{self, SEGMENT_HEADER, SegmentHeader},
+    record::{self, RECORD_HEADER, RecordHeader, SEGMENT_HEADER, SegmentHeader},
     watermark::Watermark,
 };
 use crate::{
@@ -42,6 +42,9 @@ pub(super) enum Command {
 /// The group that is being gathered.
 #[derive(Default)]
 struct Group {
+    /// Bytes of this group that are written, and not synced.
+    spilled: u64,
+    /// Bytes that follow them, not written.
     bytes: Vec<u8>,
     positions: Vec<Position>,
     /// Callbacks of the commands whose last block is in this group.
@@ -163,7 +166,7 @@ impl Writer {
             }
         }
         self.group.done.push(done);
-        if self.group.bytes.len() as u64 >= self.options.group_bytes {
+        if self.group.spilled + self.group.bytes.len() as u64 >= self.options.group_bytes {
             self.flush();
         }
     }
@@ -172,22 +175,54 @@ impl Writer {
     fn add(&mut self, block: &Block) -> Result<(), Fault> {
         let height = block.header.height;
         let body = block.encode();
-        let length = record::padded(body.len() as u64 + record::RECORD_HEADER as u64);
-        let begun = self.end + self.group.bytes.len() as u64;
+        let length = record::padded((RECORD_HEADER + body.len()) as u64);
         if self.shared.has_no_segment()
-            || (begun + length > self.options.segment && begun > SEGMENT_HEADER)
+            || (self.begun() + length > self.options.segment && self.begun() > SEGMENT_HEADER)
         {
             self.write_group()?;
             self.roll(height)?;
         }
         let (segment, salt) = self.shared.last_segment()?;
-        let at = self.end + self.group.bytes.len() as u64;
-        let durable = self.next;
+        let at = self.begun();
         let too_long = || Fault::Internal(format!("block {} has {} bytes", height.0, body.len()));
-        let length = record::append_record(&mut self.group.bytes, salt, height, durable, &body)
-            .ok_or_else(too_long)?;
+        let header = RecordHeader::of(salt, height, self.next, &body).ok_or_else(too_long)?;
         let eighth = u32::try_from(at / 8).map_err(|_| too_long())?;
-        self.group.positions.push(Position { segment, eighth, length });
+        self.group.positions.push(Position { segment, eighth, length: header.length });
+        self.group.bytes.extend_from_slice(&header.encode(salt));
+        if body.len() as u64 >= self.options.group_bytes {
+            // A giant is written from where it is.
+            self.spill()?;
+            self.write(&body)?;
+        } else {
+            self.group.bytes.extend_from_slice(&body);
+        }
+        let padding = length - (RECORD_HEADER + body.len()) as u64;
+        self.group.bytes.extend((0..padding).map(|_| 0));
+        Ok(())
+    }
+
+    /// Where the next record goes.
+    fn begun(&self) -> u64 {
+        self.end + self.group.spilled + self.group.bytes.len() as u64
+    }
+
+    /// Writes what the group holds in memory, without a sync.
+    fn spill(&mut self) -> Result<(), Fault> {
+        let mut bytes = std::mem::take(&mut self.group.bytes);
+        self.write(&bytes)?;
+        // Kept for what comes.
+        bytes.clear();
+        self.group.bytes = bytes;
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let segment = self.shared.last_file()?;
+        let at = self.end + self.group.spilled;
+        self.allocate(&segment, at + bytes.len() as u64)?;
+        let fault = |error| Fault::io(format!("write {}", segment.name), error);
+        segment.file.write_at(bytes, at).map_err(fault)?;
+        self.group.spilled += bytes.len() as u64;
         Ok(())
     }
 
@@ -213,26 +248,16 @@ impl Writer {
         if self.group.positions.is_empty() {
             return Ok(());
         }
+        self.spill()?;
         let segment = self.shared.last_file()?;
-        let bytes = std::mem::take(&mut self.group.bytes);
-        let end = self.end + bytes.len() as u64;
-        self.allocate(&segment, end)?;
-        let fault = |what: &str| {
-            let operation = format!("{what} {}", segment.name);
-            move |error| Fault::io(operation, error)
-        };
-        segment.file.write_at(&bytes, self.end).map_err(fault("write"))?;
-        segment.file.sync_data().map_err(fault("sync"))?;
+        let fault = |error| Fault::io(format!("sync {}", segment.name), error);
+        segment.file.sync_data().map_err(fault)?;
         let positions = std::mem::take(&mut self.group.positions);
         self.next += positions.len() as u64;
-        self.end = end;
+        self.end += std::mem::take(&mut self.group.spilled);
         self.watermark.write(self.next)?;
         self.shared.show(&positions, &self.options);
         self.tell_room();
-        // Kept for the next group, unless it was a giant.
-        self.group.bytes = bytes;
-        self.group.bytes.clear();
-        self.group.bytes.shrink_to(1 << 20);
         Ok(())
     }
 
