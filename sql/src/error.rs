@@ -1,6 +1,7 @@
 //! What can go wrong for a client, and how each kind is told: one exhaustive match from [`Error`] to
 //! the fields of PostgreSQL's ErrorResponse. It doesn't know the wire.
 
+mod fault;
 mod planner;
 #[cfg(test)]
 mod tests;

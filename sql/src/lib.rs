@@ -1,20 +1,41 @@
 //! What was asked for: statements, sessions, transactions, queries. The only crate that names
 //! DataFusion; it knows neither the wire nor consensus.
 
+pub mod as_of;
+mod cancel;
 pub mod copy;
+mod cursor;
+mod ddl;
+mod dml;
+pub mod engine;
 pub mod error;
 pub mod functions;
+mod names;
+mod normal;
 pub mod outcome;
+mod overlay;
 pub mod plan;
+mod privileges;
+mod random;
 pub mod read;
+mod rows;
+mod rules;
 pub mod scan;
+mod sequence;
+pub mod session;
 pub mod settings;
+pub mod shared;
 pub mod statement;
 pub mod table;
+mod transaction;
 pub mod types;
 
+pub use cancel::CancelToken;
 pub use copy::{CopyFormat, CopyIn, CopyOptions, CopyOut};
+pub use engine::{Engine, EngineConfig};
 pub use error::{Error, Notice, Report};
 pub use outcome::{Outcome, Parameter, Prepared, ResultColumn, RowStream, StatementKind, Tag};
+pub use session::Session;
 pub use settings::Settings;
 pub use statement::Statement;
+pub use transaction::TransactionStatus;

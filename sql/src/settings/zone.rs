@@ -105,3 +105,17 @@ fn offset(text: &str) -> Option<i32> {
     }
     Some(sign * (hours * 3600 + minutes * 60))
 }
+
+impl ledger::text::Zone for Zone {
+    fn offset_at(&self, utc_us: i64) -> i32 {
+        Self::offset_at(self, utc_us)
+    }
+
+    fn offset_at_local(&self, local_us: i64) -> i32 {
+        Self::offset_at_local(self, local_us)
+    }
+
+    fn named(&self, name: &str, local_us: i64) -> Option<i32> {
+        Self::parse(name).map(|zone| zone.offset_at_local(local_us))
+    }
+}

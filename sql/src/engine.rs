@@ -1,0 +1,134 @@
+//! What all sessions of a node share: the state, the way into the chain, sequences' leases, memory for
+//! queries. It knows no connection.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use datafusion::execution::runtime_env::RuntimeEnv;
+use ledger::{Height, Oid};
+use parking_lot::Mutex;
+use storage::{Clock, Order, State};
+
+use crate::sequence::Sequences;
+use crate::session::Session;
+use crate::{Error, Settings};
+
+/// A node's bounds for SQL.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// What `server_version` shows.
+    pub version: String,
+    /// Memory that all queries share, in bytes; past it 53200.
+    pub query_memory: usize,
+    /// Operations of one transaction; past it 54000.
+    pub transaction_operations: usize,
+    /// Bytes of rows of one transaction; past it 54000.
+    pub transaction_bytes: usize,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            version: "15.8 (Stele 0.1.0)".to_string(),
+            query_memory: 512 << 20,
+            transaction_operations: 10_000_000,
+            transaction_bytes: 1 << 30,
+        }
+    }
+}
+
+/// Executes statements for all sessions of a node.
+pub struct Engine {
+    pub(crate) state: Arc<State>,
+    pub(crate) order: Arc<dyn Order>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) config: EngineConfig,
+    pub(crate) sequences: Sequences,
+    pub(crate) memory: Arc<RuntimeEnv>,
+    /// SERIALIZABLE transactions that write commit one after the other.
+    pub(crate) serial: tokio::sync::Mutex<()>,
+    sessions: AtomicU32,
+    /// The newest commit that wrote each table since the node began.
+    written: Mutex<BTreeMap<Oid, Height>>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// An engine over a state, whose writes go through `order`.
+    ///
+    /// # Errors
+    /// When the memory for queries can't be set aside.
+    pub fn new(
+        state: Arc<State>,
+        order: Arc<dyn Order>,
+        clock: Arc<dyn Clock>,
+        config: EngineConfig,
+    ) -> Result<Arc<Self>, Error> {
+        let memory = crate::read::query_memory(config.query_memory)?;
+        Ok(Arc::new(Self {
+            state,
+            order,
+            clock,
+            config,
+            sequences: Sequences::default(),
+            memory,
+            serial: tokio::sync::Mutex::new(()),
+            sessions: AtomicU32::new(1),
+            written: Mutex::new(BTreeMap::new()),
+        }))
+    }
+
+    /// A session for a user who has proven who it is, with the settings that the connection asks for.
+    ///
+    /// # Errors
+    /// 28000 when the user is unknown or may not log in; what SET says of the settings.
+    pub fn session(
+        self: &Arc<Self>,
+        user: &str,
+        settings: Vec<(String, String)>,
+    ) -> Result<Session, Error> {
+        let snapshot = self.state.snapshot();
+        let catalog = snapshot.catalog();
+        let role = catalog.find_role(user).and_then(|oid| Some((oid, catalog.role(oid)?)));
+        let Some((oid, role)) = role else {
+            return Err(Error::new("28000", format!("role \"{user}\" does not exist")));
+        };
+        if !role.login {
+            return Err(Error::new("28000", format!("role \"{user}\" is not permitted to log in")));
+        }
+        let mut all = Settings::new(user, role.superuser, &self.config.version);
+        for (name, value) in settings {
+            all.start_with(&name, &value)?;
+        }
+        Ok(Session::new(Arc::clone(self), oid, user, all))
+    }
+
+    /// The state that sessions read.
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    pub(crate) fn next_session(&self) -> u32 {
+        self.sessions.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Notes which tables a commit wrote.
+    pub(crate) fn note_written(&self, tables: impl Iterator<Item = Oid>, height: Height) {
+        let mut written = self.written.lock();
+        for table in tables {
+            let newest = written.entry(table).or_insert(height);
+            *newest = (*newest).max(height);
+        }
+    }
+
+    /// Whether a table was written after a height.
+    pub(crate) fn was_written_after(&self, table: Oid, height: Height) -> bool {
+        self.written.lock().get(&table).is_some_and(|newest| *newest > height)
+    }
+}

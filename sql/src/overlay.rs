@@ -1,0 +1,532 @@
+//! A transaction's own effects that no block holds yet: rows and definitions laid over a snapshot.
+//! A copy shares structure, so a savepoint is a copy. It knows neither locks nor statements.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use imbl::{OrdMap, Vector};
+use ledger::{
+    Catalog, ColumnNumber, Height, Object, Oid, Operation, Row, Table, Value, VersionId, View, key,
+    row,
+};
+use storage::{Fault, Snapshot};
+
+use crate::Error;
+
+/// The height of versions that only their own transaction sees.
+pub(crate) const OWN: Height = Height(u64::MAX);
+
+/// What a transaction did so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Overlay {
+    tables: OrdMap<Oid, Own>,
+    catalog: Option<Arc<Catalog>>,
+    definitions: Vector<Operation>,
+    next: u32,
+}
+
+/// A transaction's own effects on one table.
+#[derive(Clone, Debug, Default)]
+struct Own {
+    /// Versions of earlier blocks that are replaced (by the own row of this number) or deleted.
+    ended: OrdMap<VersionId, Option<u32>>,
+    /// Own rows by number.
+    rows: OrdMap<u32, OwnRow>,
+    /// Own rows by key, in the table's indexes.
+    keys: OrdMap<(Oid, Vec<u8>), Vector<u32>>,
+    /// Keys of earlier blocks' rows in indexes that the transaction itself made.
+    built: OrdMap<Oid, Arc<Built>>,
+}
+
+/// An index over earlier blocks' rows: for each key its values, and the rows that have it.
+type Built = BTreeMap<Vec<u8>, (Vec<Value>, Vec<VersionId>)>;
+
+/// A row of this transaction.
+#[derive(Clone, Debug)]
+struct OwnRow {
+    row: Arc<Row>,
+    previous: Option<VersionId>,
+}
+
+impl Overlay {
+    /// Whether it has no effect at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.definitions.is_empty()
+            && self.tables.values().all(|own| own.ended.is_empty() && own.rows.is_empty())
+    }
+
+    /// How many operations it stands for.
+    pub(crate) fn len(&self) -> usize {
+        self.definitions.len()
+            + self.tables.values().map(|own| own.rows.len() + own.ended.len()).sum::<usize>()
+    }
+
+    /// The catalog, if the transaction changed it.
+    pub(crate) fn catalog(&self) -> Option<&Arc<Catalog>> {
+        self.catalog.as_ref()
+    }
+
+    /// The tables whose rows it changed.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = Oid> {
+        self.tables
+            .iter()
+            .filter(|(_, own)| !own.ended.is_empty() || !own.rows.is_empty())
+            .map(|(oid, _)| *oid)
+    }
+
+    /// Own rows of a table, each with its version.
+    pub(crate) fn rows(&self, table: Oid) -> impl Iterator<Item = (VersionId, &Arc<Row>)> {
+        self.tables
+            .get(&table)
+            .into_iter()
+            .flat_map(|own| own.rows.iter().map(|(number, own)| (own_version(*number), &own.row)))
+    }
+
+    /// How many own rows a table has.
+    pub(crate) fn row_count(&self, table: Oid) -> usize {
+        self.tables.get(&table).map_or(0, |own| own.rows.len())
+    }
+
+    /// Whether a version of an earlier block was replaced or deleted.
+    pub(crate) fn ends(&self, table: Oid, version: VersionId) -> bool {
+        self.tables.get(&table).is_some_and(|own| own.ended.contains_key(&version))
+    }
+
+    /// How many versions of earlier blocks were replaced or deleted.
+    pub(crate) fn ended_count(&self, table: Oid) -> usize {
+        self.tables.get(&table).map_or(0, |own| own.ended.len())
+    }
+
+    /// The versions of earlier blocks that were replaced or deleted.
+    pub(crate) fn ended(&self, table: Oid) -> impl Iterator<Item = VersionId> {
+        self.tables.get(&table).into_iter().flat_map(|own| own.ended.keys().copied())
+    }
+
+    /// Whether the table's rows changed at all.
+    pub(crate) fn touches(&self, table: Oid) -> bool {
+        self.row_count(table) > 0 || self.ended_count(table) > 0
+    }
+
+    fn own_row(&self, table: Oid, version: VersionId) -> Option<&Arc<Row>> {
+        self.tables.get(&table)?.rows.get(&version.operation).map(|own| &own.row)
+    }
+
+    /// A new row; gives its version.
+    pub(crate) fn insert(
+        &mut self,
+        catalog: &Catalog,
+        table: Oid,
+        values: &[Value],
+        row: Row,
+    ) -> VersionId {
+        self.put(catalog, table, values, OwnRow { row: Arc::new(row), previous: None })
+    }
+
+    /// Another version of a row, in the place of `old`.
+    pub(crate) fn update(
+        &mut self,
+        catalog: &Catalog,
+        table: Oid,
+        old: VersionId,
+        old_values: &[Value],
+        values: &[Value],
+        row: Row,
+    ) -> VersionId {
+        let previous = self.take(catalog, table, old, old_values);
+        let new = self.put(catalog, table, values, OwnRow { row: Arc::new(row), previous });
+        if let Some(previous) = previous
+            && let Some(own) = self.tables.get_mut(&table)
+        {
+            own.ended.insert(previous, Some(new.operation));
+        }
+        new
+    }
+
+    /// The end of a row.
+    pub(crate) fn delete(
+        &mut self,
+        catalog: &Catalog,
+        table: Oid,
+        old: VersionId,
+        old_values: &[Value],
+    ) {
+        if let Some(previous) = self.take(catalog, table, old, old_values)
+            && let Some(own) = self.tables.get_mut(&table)
+        {
+            own.ended.insert(previous, None);
+        }
+    }
+
+    /// Takes a row away; gives the version of an earlier block that it stood for.
+    fn take(
+        &mut self,
+        catalog: &Catalog,
+        table: Oid,
+        old: VersionId,
+        old_values: &[Value],
+    ) -> Option<VersionId> {
+        if old.height != OWN {
+            return Some(old);
+        }
+        let own = self.tables.entry(table).or_default();
+        let taken = own.rows.remove(&old.operation)?;
+        for (index, columns) in indexes(catalog, table) {
+            let place = (index, key::key_of(old_values, columns));
+            if let Some(numbers) = own.keys.get(&place) {
+                let left: Vector<u32> =
+                    numbers.iter().copied().filter(|number| *number != old.operation).collect();
+                if left.is_empty() {
+                    own.keys.remove(&place);
+                } else {
+                    own.keys.insert(place, left);
+                }
+            }
+        }
+        taken.previous
+    }
+
+    fn put(&mut self, catalog: &Catalog, table: Oid, values: &[Value], row: OwnRow) -> VersionId {
+        let number = self.next;
+        self.next += 1;
+        let own = self.tables.entry(table).or_default();
+        for (index, columns) in indexes(catalog, table) {
+            own.keys
+                .entry((index, key::key_of(values, columns)))
+                .or_default()
+                .push_back(number);
+        }
+        own.rows.insert(number, row);
+        own_version(number)
+    }
+
+    /// Applies a definition, a drop or a lease to the transaction's own catalog.
+    ///
+    /// # Errors
+    /// What the catalog says of it.
+    pub(crate) fn define(
+        &mut self,
+        snapshot: &Snapshot,
+        operation: Operation,
+    ) -> Result<(), Error> {
+        let before = self.catalog.clone().unwrap_or_else(|| Arc::clone(snapshot.catalog()));
+        let mut after = (*before).clone();
+        after.apply(&operation)?;
+        match &operation {
+            Operation::Define { oid, object } => match object.as_ref() {
+                Object::Table(new) => {
+                    if let Some(old) = before.table(*oid) {
+                        self.reencode(*oid, old, new)?;
+                    }
+                }
+                Object::Index(index) if before.index(*oid).is_none() => {
+                    self.build(snapshot, &before, *oid, index)?;
+                }
+                _ => {}
+            },
+            Operation::Drop { oid } => {
+                self.tables.remove(oid);
+                if let Some(index) = before.index(*oid)
+                    && let Some(own) = self.tables.get_mut(&index.table)
+                {
+                    own.built.remove(oid);
+                    own.keys = own
+                        .keys
+                        .iter()
+                        .filter(|((of, _), _)| of != oid)
+                        .map(|(place, numbers)| (place.clone(), numbers.clone()))
+                        .collect();
+                }
+            }
+            _ => {}
+        }
+        self.catalog = Some(Arc::new(after));
+        self.definitions.push_back(operation);
+        Ok(())
+    }
+
+    /// Replaces the last definition of an object without another operation.
+    pub(crate) fn redefine(&mut self, oid: Oid, object: Object) -> Result<(), Error> {
+        let place = self.definitions.iter().rposition(
+            |operation| matches!(operation, Operation::Define { oid: of, .. } if *of == oid),
+        );
+        let (Some(place), Some(catalog)) = (place, &self.catalog) else {
+            return Err(Error::internal("an object that isn't defined here"));
+        };
+        let mut after = (**catalog).clone();
+        let operation = Operation::Define { oid, object: Box::new(object) };
+        after.apply(&operation)?;
+        self.definitions.set(place, operation);
+        self.catalog = Some(Arc::new(after));
+        Ok(())
+    }
+
+    /// Whether the transaction itself made this object.
+    pub(crate) fn made(&self, snapshot: &Snapshot, oid: Oid) -> bool {
+        self.catalog.as_ref().is_some_and(|own| own.get(oid).is_some())
+            && snapshot.catalog().get(oid).is_none()
+    }
+
+    /// Own rows are written again when their table's columns change.
+    fn reencode(&mut self, oid: Oid, old: &Table, new: &Table) -> Result<(), Error> {
+        let Some(own) = self.tables.get_mut(&oid) else { return Ok(()) };
+        if old.columns == new.columns {
+            return Ok(());
+        }
+        let mut rows = OrdMap::new();
+        for (number, own) in &own.rows {
+            let mut values = row::decode_row(old, &own.row).map_err(ledger::Refusal::from)?;
+            values.extend(new.columns.iter().skip(values.len()).map(|column| column.missing.clone()));
+            for (value, column) in values.iter_mut().zip(&new.columns) {
+                if column.dropped {
+                    *value = Value::Null;
+                } else {
+                    let taken = std::mem::replace(value, Value::Null);
+                    *value = taken.assign(&column.kind)?;
+                }
+            }
+            let row = Row::encode(new, &values, crate::random::salt)?;
+            rows.insert(*number, OwnRow { row: Arc::new(row), previous: own.previous });
+        }
+        own.rows = rows;
+        Ok(())
+    }
+
+    /// Fills an index that the transaction itself made: from the blocks' rows and from its own.
+    fn build(
+        &mut self,
+        snapshot: &Snapshot,
+        catalog: &Catalog,
+        oid: Oid,
+        index: &ledger::catalog::Index,
+    ) -> Result<(), Error> {
+        let Some(table) = catalog.table(index.table) else { return Ok(()) };
+        let mut built = Built::new();
+        if snapshot.catalog().table(index.table).is_some() {
+            // The table may have columns that the snapshot doesn't know: rows are read by the newer table.
+            crate::rows::each_version(snapshot, index.table, |version| {
+                let Some(row) = snapshot.alive(index.table, version)? else { return Ok(()) };
+                let all = row::decode_row(table, &row).map_err(ledger::Refusal::from)?;
+                let values: Vec<Value> = index
+                    .columns
+                    .iter()
+                    .filter_map(|number| all.get(usize::from(number.0).wrapping_sub(1)).cloned())
+                    .collect();
+                let entry = built
+                    .entry(key::encode_key(&values))
+                    .or_insert_with(|| (values, Vec::new()));
+                entry.1.push(version);
+                Ok(())
+            })?;
+        }
+        let own = self.tables.entry(index.table).or_default();
+        for (number, own_row) in own.rows.clone() {
+            let values = row::decode_row(table, &own_row.row).map_err(ledger::Refusal::from)?;
+            own.keys
+                .entry((oid, key::key_of(&values, &index.columns)))
+                .or_default()
+                .push_back(number);
+        }
+        own.built.insert(oid, Arc::new(built));
+        Ok(())
+    }
+
+    /// The first key without NULLs that two rows share in an index that this transaction made.
+    ///
+    /// # Errors
+    /// What `check` says, called now and then.
+    pub(crate) fn duplicate(
+        &self,
+        index: Oid,
+        table: &Table,
+        definition: &ledger::catalog::Index,
+        check: impl Fn() -> Result<(), Error>,
+    ) -> Result<Option<Vec<Value>>, Error> {
+        let Some(own) = self.tables.get(&definition.table) else { return Ok(None) };
+        let none = Arc::new(Built::new());
+        let built = own.built.get(&index).unwrap_or(&none);
+        let alive = |version: &VersionId| !own.ended.contains_key(version);
+        for (key, entry) in built.iter() {
+            check()?;
+            let old = entry.1.iter().filter(|version| alive(version)).count();
+            let new = own.keys.get(&(index, key.clone())).map_or(0, Vector::len);
+            if old + new > 1 && !key::has_null(&entry.0) {
+                return Ok(Some(entry.0.clone()));
+            }
+        }
+        for ((of, key), numbers) in &own.keys {
+            if *of != index || numbers.len() < 2 {
+                continue;
+            }
+            let Some(first) = numbers.front().and_then(|number| own.rows.get(number)) else {
+                continue;
+            };
+            let values = row::decode_row(table, &first.row).map_err(ledger::Refusal::from)?;
+            let values: Vec<Value> = definition
+                .columns
+                .iter()
+                .filter_map(|number| values.get(usize::from(number.0).wrapping_sub(1)).cloned())
+                .collect();
+            if !key::has_null(&values) && key::encode_key(&values) == *key {
+                return Ok(Some(values));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What goes into the chain: definitions as they were made, then each table's rows.
+    pub(crate) fn operations(&self) -> Vec<Operation> {
+        let mut operations = Vec::with_capacity(self.len());
+        operations.extend(self.definitions.iter().cloned());
+        for (table, own) in &self.tables {
+            let table = *table;
+            operations.extend(own.ended.iter().filter(|(_, by)| by.is_none()).map(
+                |(previous, _)| Operation::Delete { table, previous: *previous },
+            ));
+            operations.extend(own.rows.values().map(|own| {
+                let row = (*own.row).clone();
+                match own.previous {
+                    Some(previous) => Operation::Update { table, previous, row },
+                    None => Operation::Insert { table, row },
+                }
+            }));
+        }
+        operations
+    }
+}
+
+fn own_version(number: u32) -> VersionId {
+    VersionId { height: OWN, transaction: 0, operation: number }
+}
+
+/// The table's indexes with their columns.
+fn indexes(catalog: &Catalog, table: Oid) -> impl Iterator<Item = (Oid, &[ColumnNumber])> {
+    catalog.indexes_of(table).map(|(oid, index)| (oid, index.columns.as_slice()))
+}
+
+/// A snapshot with a transaction's own effects over it.
+#[derive(Clone, Copy)]
+pub(crate) struct Sight<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) overlay: &'a Overlay,
+}
+
+impl<'a> Sight<'a> {
+    /// The catalog that the transaction sees.
+    pub(crate) fn catalog_shared(&self) -> &'a Arc<Catalog> {
+        self.overlay.catalog().unwrap_or_else(|| self.snapshot.catalog())
+    }
+
+    /// The table of this OID.
+    ///
+    /// # Errors
+    /// 42P01 when it is gone.
+    pub(crate) fn table(&self, oid: Oid) -> Result<&'a Table, Error> {
+        self.catalog_shared().table(oid).ok_or_else(|| {
+            Error::new("42P01", format!("relation with OID {} does not exist", oid.0))
+        })
+    }
+
+    /// Calls `see` for each row alive, own ones last, with the values of all columns.
+    ///
+    /// # Errors
+    /// Faults; what `see` says.
+    pub(crate) fn each_row(
+        &self,
+        oid: Oid,
+        mut see: impl FnMut(VersionId, &[Value]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let table = self.table(oid)?;
+        let decode = |row: &Row| row::decode_row(table, row).map_err(ledger::Refusal::from);
+        if self.snapshot.catalog().table(oid).is_some() {
+            crate::rows::each_version(self.snapshot, oid, |version| {
+                if self.overlay.ends(oid, version) {
+                    return Ok(());
+                }
+                match self.snapshot.alive(oid, version)? {
+                    Some(row) => see(version, &decode(&row)?),
+                    None => Ok(()),
+                }
+            })?;
+        }
+        for (version, row) in self.overlay.rows(oid) {
+            see(version, &decode(row)?)?;
+        }
+        Ok(())
+    }
+
+    /// All columns of an alive row.
+    pub(crate) fn values(&self, table: Oid, version: VersionId) -> Result<Option<Vec<Value>>, Error> {
+        let Some(row) = self.alive(table, version)? else { return Ok(None) };
+        let definition = self.table(table)?;
+        Ok(Some(row::decode_row(definition, &row).map_err(ledger::Refusal::from)?))
+    }
+}
+
+impl View for Sight<'_> {
+    type Fault = Fault;
+
+    fn catalog(&self) -> &Catalog {
+        self.catalog_shared()
+    }
+
+    fn alive(&self, table: Oid, version: VersionId) -> Result<Option<Row>, Fault> {
+        if version.height == OWN {
+            return Ok(self.overlay.own_row(table, version).map(|row| (**row).clone()));
+        }
+        if self.overlay.ends(table, version) {
+            return Ok(None);
+        }
+        self.snapshot.alive(table, version)
+    }
+
+    fn scan(
+        &self,
+        table: Oid,
+        see: &mut dyn FnMut(VersionId, &Row) -> ControlFlow<()>,
+    ) -> Result<(), Fault> {
+        let mut stopped = false;
+        if self.snapshot.catalog().table(table).is_some() {
+            View::scan(self.snapshot, table, &mut |version, row| {
+                if self.overlay.ends(table, version) {
+                    return ControlFlow::Continue(());
+                }
+                let flow = see(version, row);
+                stopped = flow.is_break();
+                flow
+            })?;
+        }
+        if !stopped {
+            for (version, row) in self.overlay.rows(table) {
+                if see(version, row).is_break() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn find(&self, index: Oid, key: &[u8], limit: usize) -> Result<Vec<VersionId>, Fault> {
+        let Some(table) = self.catalog().index(index).map(|index| index.table) else {
+            return Err(Fault::Internal(format!("there is no index {}", index.0)));
+        };
+        let Some(own) = self.overlay.tables.get(&table) else {
+            return self.snapshot.find(index, key, limit);
+        };
+        let mut found = match own.built.get(&index) {
+            Some(built) => built.get(key).map(|entry| entry.1.clone()).unwrap_or_default(),
+            None => {
+                self.snapshot.find(index, key, limit.saturating_add(own.ended.len()))?
+            }
+        };
+        found.retain(|version| !own.ended.contains_key(version));
+        if let Some(numbers) = own.keys.get(&(index, key.to_vec())) {
+            found.extend(numbers.iter().map(|number| own_version(*number)));
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+}

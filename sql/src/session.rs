@@ -1,0 +1,252 @@
+//! One connection's session: its transaction, settings, prepared statements and cursors. What a
+//! statement does is in the modules below; the wire is the server's.
+
+pub(crate) mod commit;
+mod control;
+mod execute;
+mod prepare;
+mod prepared;
+mod query;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ledger::{Oid, TransactionId};
+use storage::Snapshot;
+
+use crate::cancel::{Bounds, CancelToken};
+use crate::cursor::Cursor;
+use crate::engine::Engine;
+use crate::error::Notice;
+use crate::outcome::{Outcome, Parameter, Prepared};
+use crate::overlay::{Overlay, Sight};
+use crate::shared::{self, SessionShared};
+use crate::statement::{self, Statement};
+use crate::transaction::{Isolation, Transaction, TransactionStatus};
+use crate::{Error, Settings};
+
+/// A session. Dropping it rolls its transaction back; a commit that was handed in goes on.
+pub struct Session {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) shared: Arc<SessionShared>,
+    /// Who logged in.
+    login: (Oid, String),
+    /// `session_user`
+    session_user: (Oid, String),
+    /// `current_user`: whose privileges count.
+    pub(crate) user: (Oid, String),
+    pub(crate) transaction: Option<Box<Transaction>>,
+    prepared: BTreeMap<String, Prepared>,
+    deallocated: Vec<Option<String>>,
+    pub(crate) cursors: BTreeMap<String, Cursor>,
+    pub(crate) notices: Vec<Notice>,
+    told: Settings,
+    cancel: CancelToken,
+    pub(crate) bounds: Bounds,
+    /// The snapshot of the statement that runs.
+    pub(crate) snapshot: Option<Snapshot>,
+    last_transaction: Option<TransactionId>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("user", &self.user)
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    pub(crate) fn new(engine: Arc<Engine>, oid: Oid, user: &str, settings: Settings) -> Self {
+        let cancel = CancelToken::new();
+        let who = (oid, user.to_string());
+        let number = engine.next_session();
+        Self {
+            shared: Arc::new(SessionShared::new(
+                Arc::clone(&engine),
+                number,
+                user,
+                settings.clone(),
+            )),
+            engine,
+            login: who.clone(),
+            session_user: who.clone(),
+            user: who,
+            transaction: None,
+            prepared: BTreeMap::new(),
+            deallocated: Vec::new(),
+            cursors: BTreeMap::new(),
+            notices: Vec::new(),
+            told: settings,
+            bounds: Bounds::new(cancel.clone(), None),
+            cancel,
+            snapshot: None,
+            last_transaction: None,
+        }
+    }
+
+    /// Reads a text as statements; a blank one gives one empty statement.
+    ///
+    /// # Errors
+    /// 42601 with a position, 0A000, 54001.
+    pub fn parse(&self, text: &str) -> Result<Vec<Statement>, Error> {
+        statement::parse(text)
+    }
+
+    /// Settles a statement's parameters and the shape of its result. `parameter_oids`: what the client
+    /// says of the parameters' types; 0 is nothing.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the statement; 25P02 in a failed transaction.
+    pub async fn prepare(
+        &mut self,
+        statement: Statement,
+        parameter_oids: &[u32],
+    ) -> Result<Prepared, Error> {
+        Box::pin(self.prepare_statement(statement, parameter_oids)).await
+    }
+
+    /// Executes a statement. A statement outside a transaction block begins an implicit one, that
+    /// [`Self::finish_implicit`] commits.
+    ///
+    /// # Errors
+    /// Whatever goes wrong; the caller then calls [`Self::fail`].
+    pub async fn execute(
+        &mut self,
+        prepared: &Prepared,
+        parameters: Vec<Parameter>,
+    ) -> Result<Outcome, Error> {
+        Box::pin(self.execute_prepared(prepared, parameters)).await
+    }
+
+    /// Where the session stands.
+    pub fn status(&self) -> TransactionStatus {
+        match &self.transaction {
+            Some(transaction) if transaction.explicit && transaction.failed => {
+                TransactionStatus::Failed
+            }
+            Some(transaction) if transaction.explicit => TransactionStatus::Active,
+            _ => TransactionStatus::Idle,
+        }
+    }
+
+    /// An error was told to the client: a transaction block is failed now, an implicit transaction is
+    /// rolled back.
+    pub fn fail(&mut self) {
+        match self.transaction.as_mut() {
+            Some(transaction) if transaction.explicit => transaction.failed = true,
+            Some(_) => self.roll_back(),
+            None => {}
+        }
+    }
+
+    /// Commits the implicit transaction, if there is one: at Sync, and at the end of a simple Query.
+    ///
+    /// # Errors
+    /// What keeps it out of the chain; it is then rolled back.
+    pub async fn finish_implicit(&mut self) -> Result<(), Error> {
+        let implicit = self.transaction.as_ref().is_some_and(|transaction| !transaction.explicit);
+        if implicit {
+            Box::pin(self.commit()).await?;
+        }
+        Ok(())
+    }
+
+    /// The session's settings.
+    pub fn settings(&self) -> Settings {
+        self.shared.settings()
+    }
+
+    /// Notices since the last call.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Settings that changed since the last call and that clients are told of (ParameterStatus).
+    pub fn take_changed_parameters(&mut self) -> Vec<(String, String)> {
+        let changed = shared::changed(&self.shared, &self.told);
+        if !changed.is_empty() {
+            self.told = self.shared.settings();
+        }
+        changed
+    }
+
+    /// Statements that DEALLOCATE and DISCARD took away since the last call, by name; `None` is all.
+    /// The connection's named statements share their names.
+    pub fn take_deallocated(&mut self) -> Vec<Option<String>> {
+        std::mem::take(&mut self.deallocated)
+    }
+
+    /// Cancels what this session executes, from anywhere.
+    pub fn cancel_token(&self) -> CancelToken {
+        self.cancel.clone()
+    }
+
+    /// This session's number in the node (`pg_backend_pid()`, BackendKeyData).
+    pub fn number(&self) -> u32 {
+        self.shared.number
+    }
+
+    /// The last transaction that this session committed with writes.
+    pub fn last_transaction(&self) -> Option<TransactionId> {
+        self.last_transaction
+    }
+
+    pub(crate) fn superuser(&self) -> bool {
+        let snapshot = self.engine.state.snapshot();
+        snapshot.catalog().role(self.user.0).is_some_and(|role| role.superuser)
+    }
+
+    /// The transaction; an implicit one begins if there is none.
+    pub(crate) fn transaction_mut(&mut self) -> &mut Transaction {
+        let engine = &self.engine;
+        let shared = &self.shared;
+        self.transaction.get_or_insert_with(|| {
+            let owner = engine.state.locks().owner();
+            let settings = shared.settings();
+            Box::new(Transaction::new(owner, &settings, engine.clock.now_us(), false))
+        })
+    }
+
+    pub(crate) fn overlay(&self) -> Overlay {
+        self.transaction.as_ref().map(|own| own.overlay.clone()).unwrap_or_default()
+    }
+
+    /// The statement's snapshot.
+    ///
+    /// # Errors
+    /// XX000 outside a statement.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, Error> {
+        self.snapshot.clone().ok_or_else(|| Error::internal("no statement runs"))
+    }
+
+    /// What the statement sees: its snapshot under the transaction's own effects.
+    pub(crate) fn look<T>(
+        &self,
+        see: impl FnOnce(&Sight<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let snapshot = self.snapshot.as_ref().ok_or_else(|| Error::internal("no statement runs"))?;
+        let empty = Overlay::default();
+        let overlay = self.transaction.as_ref().map_or(&empty, |own| &own.overlay);
+        see(&Sight { snapshot, overlay })
+    }
+
+    /// The catalog that the statement sees.
+    pub(crate) fn catalog(&self) -> Result<Arc<ledger::Catalog>, Error> {
+        self.look(|sight| Ok(Arc::clone(sight.catalog_shared())))
+    }
+
+    pub(crate) fn isolation(&self) -> Isolation {
+        self.transaction.as_ref().map_or(Isolation::ReadCommitted, |own| own.isolation)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.roll_back();
+    }
+}

@@ -1,0 +1,160 @@
+//! The end of a transaction: its effects become one transaction of the chain, or nothing. A commit
+//! that was handed in is never given up: its task goes on without the session.
+
+use std::sync::Arc;
+
+use ledger::{Height, Object, Receipt};
+use storage::{LockOwner, Locks};
+
+use super::Session;
+use crate::engine::Engine;
+use crate::transaction::{Isolation, Transaction};
+use crate::{Error, sequence};
+
+/// Gives a transaction's locks back when it goes, however it ends.
+struct Held {
+    engine: Arc<Engine>,
+    owner: LockOwner,
+}
+
+impl Held {
+    fn locks(&self) -> &Locks {
+        self.engine.state.locks()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.locks().release_all(self.owner);
+    }
+}
+
+impl Session {
+    /// Commits the transaction.
+    ///
+    /// # Errors
+    /// What keeps it out of the chain; it is rolled back then.
+    pub(crate) async fn commit(&mut self) -> Result<Option<Receipt>, Error> {
+        let Some(mut own) = self.transaction.take() else { return Ok(None) };
+        let held = Held { engine: Arc::clone(&self.engine), owner: own.owner };
+        let hold = self.hold_cursors().await;
+        let prepared = hold.and_then(|()| self.settle_sequences(&mut own));
+        let result = match prepared {
+            Err(error) => Err(error),
+            Ok(()) if own.overlay.is_empty() => Ok(None),
+            Ok(()) if own.repeats.is_some() => Ok(own.repeats.clone()),
+            Ok(()) => self.hand_in(&mut own, held).await.map(Some),
+        };
+        self.end_transaction(result.is_ok(), &own);
+        if let Ok(Some(receipt)) = &result {
+            self.last_transaction = Some(receipt.id);
+        }
+        result
+    }
+
+    /// Rolls the transaction back.
+    pub(crate) fn roll_back(&mut self) {
+        if let Some(own) = self.transaction.take() {
+            self.engine.state.locks().release_all(own.owner);
+            self.end_transaction(false, &own);
+        }
+    }
+
+    fn end_transaction(&mut self, committed: bool, own: &Transaction) {
+        self.shared.set_own_sequences(std::collections::BTreeMap::new());
+        self.shared.set_read_only(false);
+        self.shared.with_settings(|settings| {
+            if !committed {
+                *settings = own.settings.clone();
+            }
+            settings.end_transaction();
+        });
+        self.close_cursors_of_transaction(committed);
+        self.snapshot = None;
+    }
+
+    /// Sequences that the transaction made or changed go into the chain with the values used so far.
+    fn settle_sequences(&self, own: &mut Transaction) -> Result<(), Error> {
+        let snapshot = self.engine.state.snapshot();
+        for (oid, sequence) in self.shared.own_sequences() {
+            let catalog = own.overlay.catalog().unwrap_or_else(|| snapshot.catalog());
+            let Some(defined) = catalog.sequence(oid) else { continue };
+            if defined.next != sequence.next || defined.epoch != sequence.epoch {
+                let object = ledger::catalog::Sequence {
+                    next: sequence.next,
+                    epoch: sequence.epoch,
+                    ..defined.clone()
+                };
+                own.overlay.redefine(oid, Object::Sequence(object))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn hand_in(&mut self, own: &mut Transaction, held: Held) -> Result<Receipt, Error> {
+        let operations = own.overlay.operations();
+        if operations.len() > self.engine.config.transaction_operations {
+            return Err(Error::new("54000", "the transaction has too many operations").with_hint(
+                format!(
+                    "At most {} are taken; write in several transactions.",
+                    self.engine.config.transaction_operations
+                ),
+            ));
+        }
+        let snapshot = match &own.snapshot {
+            Some(snapshot) => snapshot.height(),
+            None => self.engine.state.head().height,
+        };
+        let transaction = ledger::Transaction {
+            id: own.id,
+            user: self.session_user.1.clone(),
+            member: self.engine.order.member(),
+            statement: own.take_statements(),
+            idempotency_key: self.shared.settings().idempotency_key().map(str::to_string),
+            snapshot,
+            operations,
+            signature: ledger::transaction::Signature([0; 64]),
+            endorsements: Vec::new(),
+        };
+        let engine = Arc::clone(&self.engine);
+        let tables: Vec<ledger::Oid> = own.overlay.tables().collect();
+        let reads = (own.isolation == Isolation::Serializable).then(|| std::mem::take(&mut own.reads));
+        let task = tokio::spawn(async move {
+            // One SERIALIZABLE writer after the other: what was validated still holds when it is ordered.
+            let _alone = match &reads {
+                Some(reads) => {
+                    let alone = engine.serial.lock().await;
+                    validate(&engine, reads, snapshot)?;
+                    Some(alone)
+                }
+                None => None,
+            };
+            let receipt = sequence::hand_in(&engine, transaction).await?;
+            engine.note_written(tables.into_iter(), receipt.height);
+            drop(held);
+            Ok::<Receipt, Error>(receipt)
+        });
+        match task.await {
+            Ok(result) => result,
+            Err(_) => Err(Error::OutcomeUnknown),
+        }
+    }
+}
+
+/// What a SERIALIZABLE transaction read must not have been written since its snapshot.
+fn validate(
+    engine: &Engine,
+    reads: &std::collections::BTreeSet<ledger::Oid>,
+    snapshot: Height,
+) -> Result<(), Error> {
+    match reads.iter().find(|table| engine.was_written_after(**table, snapshot)) {
+        None => Ok(()),
+        Some(_) => Err(Error::Serialization {
+            message: "could not serialize access due to read/write dependencies among transactions"
+                .to_string(),
+            detail: Some(
+                "A table that this transaction read was written by another one.".to_string(),
+            ),
+        }),
+    }
+}

@@ -1,0 +1,122 @@
+//! PREPARE, EXECUTE, DEALLOCATE.
+
+use datafusion::sql::sqlparser::ast;
+
+use super::Session;
+use crate::Error;
+use crate::ddl::types::{type_of, wire_type};
+use crate::dml::{Constant, constant};
+use crate::outcome::{Outcome, Parameter};
+use crate::statement::{Command, Statement};
+
+impl Session {
+    pub(super) async fn prepare_named(
+        &mut self,
+        name: &str,
+        types: &[ast::DataType],
+        statement: Statement,
+    ) -> Result<Outcome, Error> {
+        if self.prepared.contains_key(name) {
+            return Err(Error::Exists { kind: "prepared statement", name: name.to_string() });
+        }
+        let oids = types
+            .iter()
+            .map(|data_type| match data_type.to_string().to_lowercase().as_str() {
+                "unknown" => Ok(0),
+                _ => type_of(data_type).map(|kind| wire_type(&kind).0),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let prepared = Box::pin(self.prepare_statement(statement, &oids)).await?;
+        self.prepared.insert(name.to_string(), prepared);
+        Ok(Outcome::done("PREPARE"))
+    }
+
+    pub(super) async fn execute_named(
+        &mut self,
+        name: &str,
+        arguments: &[ast::Expr],
+        parameters: &[Parameter],
+    ) -> Result<Outcome, Error> {
+        let Some(prepared) = self.prepared.get(name).cloned() else {
+            return Err(Error::Undefined { kind: "prepared statement", name: name.to_string() });
+        };
+        if arguments.len() != prepared.parameters.len() {
+            return Err(Error::new(
+                "42601",
+                format!("wrong number of parameters for prepared statement \"{name}\""),
+            )
+            .with_detail(format!(
+                "Expected {} parameters but got {}.",
+                prepared.parameters.len(),
+                arguments.len()
+            )));
+        }
+        let zone = self.zone();
+        let mut bound = Vec::with_capacity(arguments.len());
+        for argument in arguments {
+            let Some(Constant { value, open }) = constant(argument, parameters, zone)? else {
+                return Err(Error::unsupported(
+                    "an expression as an argument of EXECUTE",
+                    "Give a constant.",
+                ));
+            };
+            let oid = if open { 0 } else { oid_of(&value) };
+            let value = Some(value).filter(|value| *value != ledger::Value::Null);
+            bound.push(Parameter { oid, value });
+        }
+        if matches!(prepared.statement.command, Command::Execute { .. } | Command::Prepare { .. }) {
+            return Err(Error::new("42601", "EXECUTE within EXECUTE"));
+        }
+        let statement = prepared.statement.clone();
+        Box::pin(self.run(&statement, &bound, Some(&prepared))).await
+    }
+
+    pub(super) fn deallocate(&mut self, name: Option<&str>) -> Result<Outcome, Error> {
+        match name {
+            None => {
+                self.prepared.clear();
+                self.deallocated.push(None);
+                Ok(Outcome::done("DEALLOCATE ALL"))
+            }
+            Some(name) => {
+                // The connection knows statements of its own under the same names.
+                self.prepared.remove(name);
+                self.deallocated.push(Some(name.to_string()));
+                Ok(Outcome::done("DEALLOCATE"))
+            }
+        }
+    }
+}
+
+/// The OID of a value's own type.
+fn oid_of(value: &ledger::Value) -> u32 {
+    use ledger::Value;
+    match value {
+        Value::Null => 0,
+        Value::Bool(_) => 16,
+        Value::Int2(_) => 21,
+        Value::Int4(_) => 23,
+        Value::Int8(_) => 20,
+        Value::Numeric(_) => 1700,
+        Value::Float4(_) => 700,
+        Value::Float8(_) => 701,
+        Value::Text(_) => 25,
+        Value::Bytea(_) => 17,
+        Value::Date(_) => 1082,
+        Value::Time(_) => 1083,
+        Value::Timestamp(_) => 1114,
+        Value::Timestamptz(_) => 1184,
+        Value::Uuid(_) => 2950,
+        Value::Json(_) => 114,
+        Value::Jsonb(_) => 3802,
+        Value::Array(items) => match items.iter().map(oid_of).find(|oid| *oid != 0) {
+            Some(16) => 1000,
+            Some(21) => 1005,
+            Some(23) => 1007,
+            Some(20) => 1016,
+            Some(1700) => 1231,
+            Some(701) => 1022,
+            _ => 1009,
+        },
+    }
+}
