@@ -67,7 +67,6 @@ pub struct CopyIn {
     pub options: CopyOptions,
     pub(crate) table: Oid,
     pub(crate) numbers: Vec<ledger::ColumnNumber>,
-    pub(crate) filter: Option<Box<datafusion::sql::sqlparser::ast::Expr>>,
     pub(crate) rows: u64,
 }
 

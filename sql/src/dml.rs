@@ -9,6 +9,7 @@ mod copy;
 mod delete;
 mod insert;
 mod lock;
+mod lock_rows;
 mod merge;
 mod point;
 mod returning;
@@ -17,8 +18,14 @@ mod truncate;
 mod update;
 
 pub(crate) use check::Changed;
+pub(crate) use delete::query_of as delete_query;
+pub(crate) use insert::{
+    is_default, target_columns, target_name as insert_target, without_defaults,
+};
+pub(crate) use update::{query_to_prepare as update_query, table_name as update_target};
 pub(crate) use constant::{Constant, constant};
 pub(crate) use lock::foreign_values;
+pub(crate) use select::values_at;
 
 use std::sync::Arc;
 

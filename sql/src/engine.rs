@@ -10,6 +10,7 @@ use ledger::{Height, Oid};
 use parking_lot::Mutex;
 use storage::{Clock, Order, State};
 
+use crate::read::Extension;
 use crate::sequence::Sequences;
 use crate::session::Session;
 use crate::{Error, Settings};
@@ -46,6 +47,8 @@ pub struct Engine {
     pub(crate) config: EngineConfig,
     pub(crate) sequences: Sequences,
     pub(crate) memory: Arc<RuntimeEnv>,
+    /// Relations and functions beside the ledger's own tables.
+    pub(crate) extensions: Arc<[Arc<dyn Extension>]>,
     /// SERIALIZABLE transactions that write commit one after the other.
     pub(crate) serial: tokio::sync::Mutex<()>,
     sessions: AtomicU32,
@@ -57,6 +60,11 @@ impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("config", &self.config).finish_non_exhaustive()
     }
+}
+
+/// What queries may name beside the ledger's own tables and the built-in functions.
+fn extensions() -> Arc<[Arc<dyn Extension>]> {
+    Arc::from(vec![Arc::new(crate::sequence::functions::SequenceFunctions::new()) as Arc<dyn Extension>])
 }
 
 impl Engine {
@@ -78,6 +86,7 @@ impl Engine {
             config,
             sequences: Sequences::default(),
             memory,
+            extensions: extensions(),
             serial: tokio::sync::Mutex::new(()),
             sessions: AtomicU32::new(1),
             written: Mutex::new(BTreeMap::new()),

@@ -530,3 +530,40 @@ impl View for Sight<'_> {
         Ok(found)
     }
 }
+
+/// A transaction's own rows as queries see them.
+#[derive(Debug)]
+pub(crate) struct Laid {
+    overlay: Overlay,
+    catalog: Arc<Catalog>,
+}
+
+impl Laid {
+    pub(crate) fn new(overlay: Overlay, catalog: Arc<Catalog>) -> Self {
+        Self { overlay, catalog }
+    }
+}
+
+impl crate::table::Overlay for Laid {
+    fn touches(&self, table: Oid) -> bool {
+        self.overlay.touches(table)
+    }
+
+    fn ends(&self, table: Oid, version: VersionId) -> bool {
+        self.overlay.ends(table, version)
+    }
+
+    fn batches(
+        &self,
+        table: Oid,
+        columns: &[storage::ScanColumn],
+    ) -> Result<Vec<arrow::record_batch::RecordBatch>, Error> {
+        let definition = self.catalog.table(table).ok_or_else(|| {
+            Error::new("42P01", format!("relation with OID {} does not exist", table.0))
+        })?;
+        let rows: Vec<(VersionId, &Arc<Row>)> = self.overlay.rows(table).collect();
+        rows.chunks(crate::rows::BATCH)
+            .map(|chunk| crate::rows::own_batch(table, definition, columns, chunk))
+            .collect()
+    }
+}

@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayRef, FixedSizeBinaryArray};
 use arrow::datatypes::Schema;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use ledger::row::RowReader;
-use ledger::{Column, ColumnNumber, Oid, Refusal, Value, VersionId, View};
+use ledger::{Column, ColumnNumber, Oid, Refusal, Row, Table, Value, VersionId, View};
 use storage::{ScanColumn, Snapshot, Versions, arrow_types};
 
 use crate::Error;
@@ -96,4 +96,64 @@ pub(crate) fn batch_of(
     let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)
         .map_err(|error| Error::internal(error.to_string()))
+}
+
+/// Rows of one batch.
+pub(crate) const BATCH: usize = 8192;
+
+/// A transaction's own rows as a scan would give them: what only the chain knows is NULL.
+///
+/// # Errors
+/// XX000 when a row doesn't read as its table's.
+pub(crate) fn own_batch(
+    table: Oid,
+    definition: &Table,
+    columns: &[ScanColumn],
+    rows: &[(VersionId, &Arc<Row>)],
+) -> Result<RecordBatch, Error> {
+    let readers = rows
+        .iter()
+        .map(|(_, row)| RowReader::new(definition, &row.bytes))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(Refusal::from)?;
+    let mut fields = Vec::with_capacity(columns.len());
+    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len());
+    for column in columns {
+        let field = column
+            .field(table, definition)
+            .ok_or_else(|| Error::internal("a column that the table doesn't have"))?;
+        arrays.push(match column {
+            ScanColumn::User(number) => {
+                let kind = definition
+                    .column(*number)
+                    .map(|column| &column.kind)
+                    .ok_or_else(|| Error::internal("a column that the table doesn't have"))?;
+                let values = readers
+                    .iter()
+                    .map(|reader| reader.value(*number))
+                    .collect::<Result<Vec<_>, _>>()
+                    .map_err(Refusal::from)?;
+                arrow_types::array_of(kind, &values)?
+            }
+            ScanColumn::Version => {
+                let bytes = rows.iter().map(|(version, _)| version_bytes(*version));
+                Arc::new(
+                    FixedSizeBinaryArray::try_from_iter(bytes)
+                        .map_err(|error| Error::internal(error.to_string()))?,
+                )
+            }
+            _ => arrow::array::new_null_array(field.data_type(), rows.len()),
+        });
+        fields.push(field.with_nullable(true));
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)
+        .map_err(|error| Error::internal(error.to_string()))
+}
+
+fn version_bytes(version: VersionId) -> [u8; 16] {
+    let number = (u128::from(version.height.0) << 64)
+        | (u128::from(version.transaction) << 32)
+        | u128::from(version.operation);
+    number.to_be_bytes()
 }

@@ -2,6 +2,7 @@
 //! them out from memory, so that nextval costs no block. Values of a lease that the node doesn't use
 //! are gaps, as with PostgreSQL's CACHE.
 
+pub(crate) mod functions;
 #[cfg(test)]
 mod tests;
 

@@ -1,7 +1,13 @@
-//! DELETE.
+//! DELETE: the planner gives the rows' versions; they are locked, and if another transaction was
+//! faster, READ COMMITTED looks again.
 
 use datafusion::sql::sqlparser::ast;
+use ledger::Value;
+use ledger::catalog::Privilege;
 
+use super::select::{item, select_from};
+use super::update::target_of;
+use super::{Change, Settled};
 use crate::Error;
 use crate::outcome::{Outcome, Parameter};
 use crate::session::Session;
@@ -15,7 +21,63 @@ impl Session {
         with: Option<&ast::With>,
         parameters: &[Parameter],
     ) -> Result<Outcome, Error> {
-        let _ = (statement, delete, with, parameters);
-        Err(Error::unsupported("DELETE", "Wait."))
+        let (name, alias, query) = query_of(delete, with)?;
+        let catalog = self.catalog()?;
+        let oid = self.find_table(&catalog, &name)?;
+        self.need_privilege(&catalog, oid, Privilege::Delete)?;
+        self.lock_table_to_write(oid).await?;
+        if delete.using.is_some() && delete.returning.is_some() {
+            return Err(Error::unsupported(
+                "DELETE … USING … RETURNING",
+                "Select the rows first, in the same transaction.",
+            ));
+        }
+        let looks = delete.selection.is_some() || delete.using.is_some();
+        let changes = loop {
+            let selected = self.selected(statement, &query, &[], (oid, looks), parameters).await?;
+            let mut changes = Vec::with_capacity(selected.len());
+            for (version, _) in selected {
+                let Some(before) = self.look(|sight| sight.values(oid, version))? else {
+                    return Err(Error::internal("a selected row that isn't there"));
+                };
+                changes.push(Change::Delete { old: version, before });
+            }
+            if self.settle(oid, &changes).await? == Settled::Done {
+                break changes;
+            }
+            self.bounds.check()?;
+        };
+        let tag = format!("DELETE {}", changes.len());
+        let rows: Vec<&[Value]> = changes.iter().map(Change::row).collect();
+        let returning = delete.returning.as_deref();
+        self.give(statement, oid, Some(&alias), &rows, returning, parameters, tag).await
     }
+}
+
+/// A DELETE's table, its alias, and the query that gives its rows.
+pub(crate) fn query_of(
+    delete: &ast::Delete,
+    with: Option<&ast::With>,
+) -> Result<(Vec<String>, String, ast::Query), Error> {
+    if !delete.tables.is_empty()
+        || !delete.order_by.is_empty()
+        || delete.limit.is_some()
+        || delete.output.is_some()
+    {
+        return Err(Error::new("42601", "syntax error in DELETE")
+            .with_hint("This form of DELETE is of another database."));
+    }
+    let from = match &delete.from {
+        ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from) => from,
+    };
+    let [table] = from.as_slice() else {
+        return Err(Error::new("42601", "DELETE writes to one table"));
+    };
+    let target = target_of(table)?;
+    let mut all = vec![table.clone()];
+    all.extend(delete.using.iter().flatten().cloned());
+    let items = vec![item(&target.alias, "ledger_version")];
+    let mut query = select_from(items, all, delete.selection.clone());
+    query.with = with.cloned();
+    Ok((target.name, target.alias, query))
 }

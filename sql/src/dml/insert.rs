@@ -225,6 +225,19 @@ pub(super) fn column_of(table: &Table, number: ColumnNumber) -> Result<&Column, 
     table.column(number).ok_or_else(|| Error::internal("a column that isn't there"))
 }
 
+/// A query with NULL where its VALUES have DEFAULT.
+pub(crate) fn without_defaults(query: &ast::Query) -> ast::Query {
+    let mut query = query.clone();
+    if let ast::SetExpr::Values(values) = query.body.as_mut() {
+        for row in &mut values.rows {
+            for expression in row.iter_mut().filter(|expression| is_default(expression)) {
+                *expression = ast::Expr::Value(ast::Value::Null.into());
+            }
+        }
+    }
+    query
+}
+
 /// In VALUES that the planner sees, NULL of the column's type stands in for DEFAULT.
 fn blank_defaults(
     values: &mut ast::Values,

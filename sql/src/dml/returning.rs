@@ -43,6 +43,32 @@ impl Session {
     }
 }
 
+impl Session {
+    /// The columns of RETURNING, before the statement runs.
+    pub(crate) fn returning_columns(
+        &mut self,
+        statement: &Statement,
+        oid: Oid,
+        table: &Table,
+        alias: &str,
+        items: &[ast::SelectItem],
+    ) -> Result<Vec<ResultColumn>, Error> {
+        if let Some(columns) = plain_columns(table, alias, items) {
+            return Ok(columns
+                .iter()
+                .map(|(column, name)| result_column(oid, column, name))
+                .collect());
+        }
+        let at_hand = super::select::AtHand::new([(alias, oid, table, [].as_slice())])?;
+        let context = self.query_context_with(statement, &[std::sync::Arc::new(at_hand)])?;
+        let from = vec![super::select::named(alias)];
+        let query = super::select::select_from(items.to_vec(), from, None);
+        let planned =
+            crate::read::plan_query(&context, &query, crate::read::PlanOptions::default())?;
+        Ok(planned.columns)
+    }
+}
+
 /// The columns that RETURNING asks for, if it asks for nothing but columns; each with its name.
 pub(super) fn plain_columns<'t>(
     table: &'t Table,

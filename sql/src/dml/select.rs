@@ -1,15 +1,26 @@
 //! Rows that the planner gives to statements that write: new values for INSERT and UPDATE, versions
 //! for UPDATE, DELETE and row locks, expressions over rows that are at hand.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use datafusion::datasource::MemTable;
 use datafusion::sql::sqlparser::ast;
-use ledger::{Column, Oid, Table, Value};
+use ledger::{Column, Table, Value, VersionId};
 
 use super::constant::assign_value;
 use crate::Error;
+use crate::functions::{Function, datum_at};
 use crate::outcome::{Parameter, ResultColumn};
+use crate::read::{Extension, QueryContext, VirtualTable};
 use crate::session::Session;
+use crate::settings::Zone;
 use crate::statement::Statement;
-use arrow::record_batch::RecordBatch;
+use crate::types::PgType;
+
+/// A row that a statement writes to: its version, and values for some columns.
+pub(super) type Selected = (VersionId, Vec<Value>);
 
 impl Session {
     /// A query's rows, as the columns that they are for store them. A query may give fewer columns.
@@ -20,24 +31,69 @@ impl Session {
         targets: &[&Column],
         parameters: &[Parameter],
     ) -> Result<Vec<Vec<Value>>, Error> {
-        let kinds: Vec<&ledger::Type> = targets.iter().map(|column| &column.kind).collect();
-        let rows = self.query_rows(statement, query, Some(&kinds), parameters).await?;
-        let zone = self.zone();
-        let mut all = Vec::with_capacity(rows.rows.len());
-        if rows.open.len() > targets.len() {
+        let context = self.query_context(statement)?;
+        let kinds: Vec<PgType> = targets.iter().map(|column| PgType::of(&column.kind)).collect();
+        let (planned, batches) = self.collect(&context, query, Some(&kinds), parameters).await?;
+        self.admit_reads(&planned)?;
+        if planned.types.len() > targets.len() {
             return Err(Error::new("42601", "INSERT has more expressions than target columns"));
         }
-        for row in rows.rows {
-            let mut values = Vec::with_capacity(row.len());
-            for ((value, open), column) in row.into_iter().zip(&rows.open).zip(targets) {
-                values.push(match value {
-                    Value::Text(text) if *open => Value::parse(&text, &column.kind, &zone)?,
-                    value => assign_value(value, column, zone)?,
-                });
+        let zone = self.zone();
+        let mut all = Vec::new();
+        for batch in &batches {
+            self.bounds.check()?;
+            for place in 0..batch.num_rows() {
+                all.push(values_at(batch, 0, &planned.types, targets, place, zone)?);
             }
-            all.push(values);
         }
         Ok(all)
+    }
+
+    /// The rows that a statement writes to: the query's first column is their version. A row that comes
+    /// twice is taken once, as PostgreSQL does.
+    pub(super) async fn selected(
+        &mut self,
+        statement: &Statement,
+        query: &ast::Query,
+        targets: &[&Column],
+        target: (ledger::Oid, bool),
+        parameters: &[Parameter],
+    ) -> Result<Vec<Selected>, Error> {
+        let context = self.query_context(statement)?;
+        let mut kinds = vec![PgType::Uuid];
+        kinds.extend(targets.iter().map(|column| PgType::of(&column.kind)));
+        let (planned, batches) = self.collect(&context, query, Some(&kinds), parameters).await?;
+        self.admit_written(&planned, target)?;
+        let zone = self.zone();
+        let mut seen = std::collections::BTreeSet::new();
+        let mut all = Vec::new();
+        let kinds = planned.types.get(1..).unwrap_or_default();
+        for batch in &batches {
+            self.bounds.check()?;
+            for place in 0..batch.num_rows() {
+                let version = crate::rows::version_at(batch.column(0), place)?;
+                if seen.insert(version) {
+                    all.push((version, values_at(batch, 1, kinds, targets, place, zone)?));
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// As `admit_reads`, but the target's own rows need SELECT only when the statement looks at them.
+    fn admit_written(
+        &mut self,
+        planned: &crate::read::Planned,
+        (target, looks): (ledger::Oid, bool),
+    ) -> Result<(), Error> {
+        let catalog = self.catalog()?;
+        for oid in &planned.reads {
+            if *oid != target || looks {
+                self.need_privilege(&catalog, *oid, ledger::catalog::Privilege::Select)?;
+            }
+        }
+        self.note_reads(planned);
+        Ok(())
     }
 
     /// Expressions over rows at hand, which stand as a table of this alias.
@@ -45,37 +101,184 @@ impl Session {
     pub(super) async fn evaluate_over(
         &mut self,
         statement: &Statement,
-        oid: Oid,
+        oid: ledger::Oid,
         table: &Table,
         alias: &str,
         rows: &[&[Value]],
         items: &[ast::SelectItem],
         parameters: &[Parameter],
     ) -> Result<(Vec<ResultColumn>, Vec<RecordBatch>), Error> {
-        let _ = (statement, oid, table, alias, rows, items, parameters);
-        Err(Error::unsupported(
-            "an expression in RETURNING",
-            "Return columns, and compute with them in the client.",
-        ))
-    }
-
-    /// A query's rows as values.
-    pub(super) async fn query_rows(
-        &mut self,
-        statement: &Statement,
-        query: &ast::Query,
-        kinds: Option<&[&ledger::Type]>,
-        parameters: &[Parameter],
-    ) -> Result<ValueRows, Error> {
-        let _ = (statement, query, kinds, parameters);
-        Err(Error::unsupported("an expression here", "Write constants."))
+        let at_hand = AtHand::new([(alias, oid, table, rows)])?;
+        let context = self.query_context_with(statement, &[Arc::new(at_hand)])?;
+        let query = select_from(items.to_vec(), vec![named(alias)], None);
+        let (planned, batches) = self.collect(&context, &query, None, parameters).await?;
+        self.admit_reads(&planned)?;
+        Ok((planned.columns, batches))
     }
 }
 
-/// Rows of values.
-#[derive(Debug)]
-pub(super) struct ValueRows {
-    pub(super) rows: Vec<Vec<Value>>,
-    /// Which columns are texts whose type is still open.
-    pub(super) open: Vec<bool>,
+/// The values of a row of a batch from a column on, as the target columns store them.
+pub(crate) fn values_at(
+    batch: &RecordBatch,
+    from: usize,
+    kinds: &[PgType],
+    targets: &[&Column],
+    place: usize,
+    zone: Zone,
+) -> Result<Vec<Value>, Error> {
+    let columns = batch.columns().get(from..).unwrap_or_default();
+    columns
+        .iter()
+        .zip(kinds)
+        .zip(targets)
+        .map(|((array, kind), column)| {
+            let datum = datum_at(array.as_ref(), place)?;
+            let value = datum.value(kind).ok_or_else(|| {
+                Error::new(
+                    "42804",
+                    format!(
+                        "column \"{}\" is of type {} but expression is of type {}",
+                        column.name,
+                        column.kind.base_name(),
+                        kind
+                    ),
+                )
+                .with_hint("You will need to rewrite or cast the expression.")
+            })?;
+            match (value, kind) {
+                (Value::Text(text), PgType::Unknown) => Ok(Value::parse(&text, &column.kind, &zone)?),
+                (value, _) => assign_value(value, column, zone),
+            }
+        })
+        .collect()
+}
+
+/// A table's name as a relation in FROM.
+pub(super) fn named(name: &str) -> ast::TableWithJoins {
+    relation(&[name.to_string()], None)
+}
+
+/// A relation in FROM, with its alias.
+pub(super) fn relation(name: &[String], alias: Option<&str>) -> ast::TableWithJoins {
+    let ident = |name: &str| ast::Ident::with_quote('"', name);
+    ast::TableWithJoins {
+        relation: ast::TableFactor::Table {
+            name: ast::ObjectName(
+                name.iter()
+                    .map(|part| ast::ObjectNamePart::Identifier(ident(part)))
+                    .collect(),
+            ),
+            alias: alias.map(|alias| ast::TableAlias {
+                explicit: true,
+                name: ident(alias),
+                columns: Vec::new(),
+                at: None,
+            }),
+            args: None,
+            with_hints: Vec::new(),
+            version: None,
+            with_ordinality: false,
+            partitions: Vec::new(),
+            json_path: None,
+            sample: None,
+            index_hints: Vec::new(),
+        },
+        joins: Vec::new(),
+    }
+}
+
+/// `SELECT items FROM from WHERE selection`
+pub(super) fn select_from(
+    items: Vec<ast::SelectItem>,
+    from: Vec<ast::TableWithJoins>,
+    selection: Option<ast::Expr>,
+) -> ast::Query {
+    let select = ast::Select {
+        select_token: ast::helpers::attached_token::AttachedToken::empty(),
+        optimizer_hints: Vec::new(),
+        distinct: None,
+        select_modifiers: None,
+        top: None,
+        top_before_distinct: false,
+        projection: items,
+        exclude: None,
+        into: None,
+        from,
+        lateral_views: Vec::new(),
+        prewhere: None,
+        selection,
+        connect_by: Vec::new(),
+        group_by: ast::GroupByExpr::Expressions(Vec::new(), Vec::new()),
+        cluster_by: Vec::new(),
+        distribute_by: Vec::new(),
+        sort_by: Vec::new(),
+        having: None,
+        named_window: Vec::new(),
+        qualify: None,
+        window_before_qualify: false,
+        value_table_mode: None,
+        flavor: ast::SelectFlavor::Standard,
+    };
+    ast::Query {
+        with: None,
+        body: Box::new(ast::SetExpr::Select(Box::new(select))),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: Vec::new(),
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: Vec::new(),
+    }
+}
+
+/// `alias.column` as an item of a select list.
+pub(super) fn item(alias: &str, column: &str) -> ast::SelectItem {
+    ast::SelectItem::UnnamedExpr(ast::Expr::CompoundIdentifier(vec![
+        ast::Ident::with_quote('"', alias),
+        ast::Ident::with_quote('"', column),
+    ]))
+}
+
+/// Rows at hand, as relations of a query.
+pub(super) struct AtHand(BTreeMap<String, VirtualTable>);
+
+impl AtHand {
+    /// Each with its name, its table, and its rows.
+    pub(super) fn new<'a>(
+        relations: impl IntoIterator<Item = (&'a str, ledger::Oid, &'a Table, &'a [&'a [Value]])>,
+    ) -> Result<Self, Error> {
+        let mut all = BTreeMap::new();
+        for (name, oid, table, rows) in relations {
+            let columns: Vec<&Column> = table.live_columns().collect();
+            let batch = crate::rows::batch_of(oid, &columns, rows)?;
+            let schema = batch.schema();
+            let provider = MemTable::try_new(schema, vec![vec![batch]])?;
+            let columns = columns
+                .iter()
+                .map(|column| (column.name.clone(), PgType::of(&column.kind)))
+                .collect();
+            all.insert(
+                name.to_string(),
+                VirtualTable { oid: 0, columns, hidden: 0, provider: Arc::new(provider) },
+            );
+        }
+        Ok(Self(all))
+    }
+}
+
+impl Extension for AtHand {
+    fn table(
+        &self,
+        _context: &QueryContext,
+        schema: Option<&str>,
+        name: &str,
+    ) -> Result<Option<VirtualTable>, Error> {
+        Ok(if schema.is_none() { self.0.get(name).cloned() } else { None })
+    }
+
+    fn functions(&self, _schema: Option<&str>, _name: &str) -> Vec<Arc<Function>> {
+        Vec::new()
+    }
 }

@@ -1,11 +1,108 @@
-//! UPDATE.
+//! UPDATE: the planner gives each row's version and new values; the row is locked, and if another
+//! transaction was faster, READ COMMITTED looks again.
 
 use datafusion::sql::sqlparser::ast;
+use ledger::catalog::Privilege;
+use ledger::{Column, ColumnNumber, Table, Value};
 
+use super::insert::is_default;
+use super::select::{item, select_from};
+use super::{Change, Settled, table_of};
 use crate::Error;
 use crate::outcome::{Outcome, Parameter};
 use crate::session::Session;
-use crate::statement::Statement;
+use crate::statement::{Statement, name_of, parts_of};
+
+/// What SET does to a column.
+pub(super) enum Set<'a> {
+    Expression(&'a ast::Expr),
+    Default,
+}
+
+/// The table that a statement writes to, as it stands in FROM.
+pub(super) struct Target {
+    pub(super) name: Vec<String>,
+    pub(super) alias: String,
+}
+
+/// Name and alias of the table that a statement writes to.
+pub(super) fn target_of(relation: &ast::TableWithJoins) -> Result<Target, Error> {
+    let ast::TableFactor::Table { name, alias, args: None, .. } = &relation.relation else {
+        return Err(Error::unsupported("to write to this", "Name a table."));
+    };
+    if !relation.joins.is_empty() {
+        return Err(Error::new("42601", "syntax error at or near \"JOIN\""));
+    }
+    let name = parts_of(name)?;
+    let alias = match alias {
+        Some(alias) => name_of(&alias.name),
+        None => name.last().cloned().unwrap_or_default(),
+    };
+    Ok(Target { name, alias })
+}
+
+/// What SET says, by column.
+pub(super) fn sets_of<'a>(
+    table: &Table,
+    assignments: &'a [ast::Assignment],
+) -> Result<Vec<(ColumnNumber, Set<'a>)>, Error> {
+    let mut sets: Vec<(ColumnNumber, Set<'a>)> = Vec::new();
+    let mut put = |name: &ast::ObjectName, value: &'a ast::Expr| {
+        let parts = parts_of(name)?;
+        let name = parts.last().cloned().unwrap_or_default();
+        let column = table.find_column(&name).filter(|_| parts.len() == 1);
+        let column = column.ok_or_else(|| Error::UndefinedColumn {
+            message: format!("column \"{name}\" of relation \"{}\" does not exist", table.name),
+            position: None,
+        })?;
+        if sets.iter().any(|(number, _)| *number == column.number) {
+            return Err(Error::new(
+                "42601",
+                format!("multiple assignments to same column \"{name}\""),
+            ));
+        }
+        if column.identity.is_some_and(|identity| identity.always) && !is_default(value) {
+            return Err(Error::new(
+                "428C9",
+                format!("column \"{name}\" can only be updated to DEFAULT"),
+            )
+            .with_detail(format!(
+                "Column \"{name}\" is an identity column defined as GENERATED ALWAYS."
+            )));
+        }
+        let set = if is_default(value) { Set::Default } else { Set::Expression(value) };
+        sets.push((column.number, set));
+        Ok::<(), Error>(())
+    };
+    for assignment in assignments {
+        match (&assignment.target, &assignment.value) {
+            (ast::AssignmentTarget::ColumnName(name), value) => put(name, value)?,
+            (ast::AssignmentTarget::Tuple(names), ast::Expr::Tuple(values)) => {
+                if names.len() != values.len() {
+                    return Err(Error::new(
+                        "42601",
+                        "number of columns does not match number of values",
+                    ));
+                }
+                for (name, value) in names.iter().zip(values) {
+                    put(name, value)?;
+                }
+            }
+            (ast::AssignmentTarget::Tuple(names), ast::Expr::Nested(value)) if names.len() == 1 => {
+                if let Some(name) = names.first() {
+                    put(name, value)?;
+                }
+            }
+            _ => {
+                return Err(Error::unsupported(
+                    "SET (…) = a query",
+                    "Set each column by a query of its own, or use FROM.",
+                ));
+            }
+        }
+    }
+    Ok(sets)
+}
 
 impl Session {
     pub(crate) async fn update(
@@ -15,7 +112,143 @@ impl Session {
         with: Option<&ast::With>,
         parameters: &[Parameter],
     ) -> Result<Outcome, Error> {
-        let _ = (statement, update, with, parameters);
-        Err(Error::unsupported("UPDATE", "Wait."))
+        refuse(update)?;
+        let target = target_of(&update.table)?;
+        let catalog = self.catalog()?;
+        let oid = self.find_table(&catalog, &target.name)?;
+        self.need_privilege(&catalog, oid, Privilege::Update)?;
+        self.lock_table_to_write(oid).await?;
+        let catalog = self.catalog()?;
+        let table = table_of(&catalog, oid)?;
+        let sets = sets_of(table, &update.assignments)?;
+        let extra = from_of(update);
+        // RETURNING may name what FROM brings: then it is a part of the query.
+        let inner = if extra.is_empty() { None } else { update.returning.as_deref() };
+        if inner.is_some() {
+            return Err(Error::unsupported(
+                "UPDATE … FROM … RETURNING",
+                "Select the rows afterwards, in the same transaction.",
+            ));
+        }
+        let query = update_query(update, &target, &sets, &extra, with);
+        let targets: Vec<&Column> = sets
+            .iter()
+            .filter(|(_, set)| matches!(set, Set::Expression(_)))
+            .map(|(number, _)| super::insert::column_of(table, *number))
+            .collect::<Result<_, _>>()?;
+        let looks = update.selection.is_some() || !extra.is_empty();
+        let changes = loop {
+            let selected =
+                self.selected(statement, &query, &targets, (oid, looks), parameters).await?;
+            let mut changes = Vec::with_capacity(selected.len());
+            let mut gone = false;
+            for (version, values) in selected {
+                let Some(before) = self.look(|sight| sight.values(oid, version))? else {
+                    gone = true;
+                    continue;
+                };
+                let after = self.updated(table, &sets, &before, values)?;
+                changes.push(Change::Update { old: version, before, after });
+            }
+            if gone {
+                return Err(Error::internal("a selected row that isn't there"));
+            }
+            if self.settle(oid, &changes).await? == Settled::Done {
+                break changes;
+            }
+            self.bounds.check()?;
+        };
+        let tag = format!("UPDATE {}", changes.len());
+        let rows: Vec<&[Value]> = changes.iter().map(Change::row).collect();
+        let returning = update.returning.as_deref();
+        self.give(statement, oid, Some(&target.alias), &rows, returning, parameters, tag).await
+    }
+
+    /// A row after SET. `values` are those of the expressions, in order.
+    pub(super) fn updated(
+        &self,
+        table: &Table,
+        sets: &[(ColumnNumber, Set<'_>)],
+        before: &[Value],
+        values: Vec<Value>,
+    ) -> Result<Vec<Value>, Error> {
+        let mut after = before.to_vec();
+        let mut values = values.into_iter();
+        for (number, set) in sets {
+            let value = match set {
+                Set::Expression(_) => values.next().unwrap_or(Value::Null),
+                Set::Default => self.default_value(super::insert::column_of(table, *number)?)?,
+            };
+            if let Some(slot) = after.get_mut(usize::from(number.0).wrapping_sub(1)) {
+                *slot = value;
+            }
+        }
+        Ok(after)
     }
 }
+
+fn refuse(update: &ast::Update) -> Result<(), Error> {
+    if update.or.is_some()
+        || update.output.is_some()
+        || !update.order_by.is_empty()
+        || update.limit.is_some()
+    {
+        return Err(Error::new("42601", "syntax error in UPDATE")
+            .with_hint("This form of UPDATE is of another database."));
+    }
+    Ok(())
+}
+
+fn from_of(update: &ast::Update) -> Vec<ast::TableWithJoins> {
+    match &update.from {
+        Some(
+            ast::UpdateTableFromKind::AfterSet(from) | ast::UpdateTableFromKind::BeforeSet(from),
+        ) => from.clone(),
+        None => Vec::new(),
+    }
+}
+
+/// `SELECT version, expressions FROM target, from WHERE selection`
+fn update_query(
+    update: &ast::Update,
+    target: &Target,
+    sets: &[(ColumnNumber, Set<'_>)],
+    extra: &[ast::TableWithJoins],
+    with: Option<&ast::With>,
+) -> ast::Query {
+    let mut items = vec![item(&target.alias, "ledger_version")];
+    for (_, set) in sets {
+        if let Set::Expression(expression) = set {
+            items.push(ast::SelectItem::UnnamedExpr((*expression).clone()));
+        }
+    }
+    let mut from = vec![update.table.clone()];
+    from.extend(extra.iter().cloned());
+    let mut query = select_from(items, from, update.selection.clone());
+    query.with = with.cloned();
+    query
+}
+
+/// The query that gives an UPDATE's rows, for its parameters' types.
+pub(crate) fn query_to_prepare(
+    table: &Table,
+    update: &ast::Update,
+    with: Option<&ast::With>,
+) -> Result<(ast::Query, Vec<ColumnNumber>), Error> {
+    let target = target_of(&update.table)?;
+    let sets = sets_of(table, &update.assignments)?;
+    let query = update_query(update, &target, &sets, &from_of(update), with);
+    let numbers = sets
+        .iter()
+        .filter(|(_, set)| matches!(set, Set::Expression(_)))
+        .map(|(number, _)| *number)
+        .collect();
+    Ok((query, numbers))
+}
+
+/// The table that an UPDATE writes to.
+pub(crate) fn table_name(update: &ast::Update) -> Result<(Vec<String>, String), Error> {
+    let target = target_of(&update.table)?;
+    Ok((target.name, target.alias))
+}
+

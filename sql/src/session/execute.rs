@@ -128,7 +128,7 @@ impl Session {
                 Box::pin(self.execute_named(name, arguments, parameters)).await
             }
             Command::Declare { name, hold, scroll, query } => {
-                Box::pin(self.declare(statement, name, *hold, *scroll, query, parameters)).await
+                Box::pin(self.declare(statement, name, (*hold, *scroll), query, parameters)).await
             }
             Command::Fetch { name, direction, moves } => {
                 Box::pin(self.fetch(name, *direction, *moves)).await

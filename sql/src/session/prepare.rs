@@ -1,10 +1,29 @@
 //! Parameters and the shape of results, before a statement runs.
 
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast;
+use ledger::{Column, Table};
+
 use super::Session;
-use crate::Error;
+use super::settings::text_column;
+use crate::ddl::types::wire_type;
+use crate::dml::{self, table_of};
 use crate::outcome::{Prepared, StatementKind};
+use crate::read::{self, PlanOptions};
 use crate::statement::{Command, Statement};
 use crate::transaction::TransactionStatus;
+use crate::types::PgType;
+use crate::{Error, ResultColumn};
+
+/// What is known of a statement before it runs.
+#[derive(Default)]
+struct Known {
+    parameters: Vec<u32>,
+    columns: Option<Vec<ResultColumn>>,
+    planned: Option<Arc<read::Planned>>,
+    catalog: u64,
+}
 
 impl Session {
     pub(super) async fn prepare_statement(
@@ -18,24 +37,213 @@ impl Session {
         {
             return Err(Error::Aborted);
         }
-        let kind = match &statement.command {
-            Command::Empty => StatementKind::Empty,
-            Command::Begin { .. }
-            | Command::Commit { .. }
-            | Command::Rollback { .. }
-            | Command::Savepoint(_)
-            | Command::Release(_)
-            | Command::RollbackTo(_) => StatementKind::Transaction,
-            Command::Copy(copy) if copy.from => StatementKind::CopyIn,
-            Command::Copy(_) => StatementKind::CopyOut,
-            _ => StatementKind::Other,
-        };
+        let begun = self.transaction.is_some();
+        let known = self.know(&statement, parameter_oids);
+        if !begun && self.transaction.as_ref().is_some_and(|own| own.overlay.is_empty()) {
+            // Looking at the catalog alone begins no transaction.
+            self.roll_back();
+        }
+        let known = known?;
         Ok(Prepared {
+            kind: kind_of(&statement.command),
             statement,
-            parameters: parameter_oids.to_vec(),
-            columns: None,
-            kind,
-            catalog: 0,
+            parameters: known.parameters,
+            columns: known.columns,
+            catalog: known.catalog,
+            planned: known.planned,
         })
+    }
+
+    fn know(&mut self, statement: &Statement, oids: &[u32]) -> Result<Known, Error> {
+        let given = Known { parameters: oids.to_vec(), ..Known::default() };
+        match &statement.command {
+            Command::Query(query) if query.into.is_none() => {
+                self.open_snapshot()?;
+                self.know_query(statement, &query.query, oids)
+            }
+            Command::Insert { insert, with, .. } => {
+                self.open_snapshot()?;
+                self.know_insert(statement, insert, with.as_ref(), oids)
+            }
+            Command::Update { update, with } => {
+                self.open_snapshot()?;
+                let (name, alias) = dml::update_target(update)?;
+                let catalog = self.catalog()?;
+                let oid = self.find_table(&catalog, &name)?;
+                let table = table_of(&catalog, oid)?;
+                let (query, numbers) = dml::update_query(table, update, with.as_ref())?;
+                let targets: Vec<&Column> =
+                    numbers.iter().filter_map(|number| table.column(*number)).collect();
+                let mut known = self.know_selected(statement, &query, &targets, oids)?;
+                known.columns =
+                    self.know_returning(statement, oid, table, &alias, update.returning.as_deref())?;
+                Ok(known)
+            }
+            Command::Delete { delete, with } => {
+                self.open_snapshot()?;
+                let (name, alias, query) = dml::delete_query(delete, with.as_ref())?;
+                let catalog = self.catalog()?;
+                let oid = self.find_table(&catalog, &name)?;
+                let table = table_of(&catalog, oid)?;
+                let mut known = self.know_selected(statement, &query, &[], oids)?;
+                known.columns =
+                    self.know_returning(statement, oid, table, &alias, delete.returning.as_deref())?;
+                Ok(known)
+            }
+            Command::Show(name) => {
+                let title = crate::settings::definition(name).map_or(name.as_str(), |own| own.name);
+                Ok(Known { columns: Some(vec![text_column(title)]), ..given })
+            }
+            Command::ShowAll => Ok(Known {
+                columns: Some(["name", "setting", "description"].map(text_column).to_vec()),
+                ..given
+            }),
+            Command::Explain { .. } => {
+                Ok(Known { columns: Some(vec![text_column("QUERY PLAN")]), ..given })
+            }
+            Command::Execute { name, .. } => Ok(Known {
+                columns: self.prepared.get(name).and_then(|found| found.columns.clone()),
+                ..given
+            }),
+            Command::Fetch { name, moves: false, .. } => Ok(Known {
+                columns: self.cursors.get(name).map(|cursor| cursor.columns.clone()),
+                ..given
+            }),
+            _ => Ok(given),
+        }
+    }
+
+    fn know_query(
+        &mut self,
+        statement: &Statement,
+        query: &ast::Query,
+        oids: &[u32],
+    ) -> Result<Known, Error> {
+        let context = self.query_context(statement)?;
+        let options = PlanOptions { parameter_oids: oids, targets: None };
+        let planned = read::plan_query(&context, query, options)?;
+        // A plan of a catalog that only this transaction sees isn't kept.
+        let own = self.transaction.as_ref().is_some_and(|own| own.overlay.catalog().is_some());
+        Ok(Known {
+            parameters: planned.parameters.iter().map(PgType::oid).collect(),
+            columns: Some(planned.columns.clone()),
+            catalog: context.catalog.version(),
+            planned: (!own).then(|| Arc::new(planned)),
+        })
+    }
+
+    fn know_selected(
+        &mut self,
+        statement: &Statement,
+        query: &ast::Query,
+        targets: &[&Column],
+        oids: &[u32],
+    ) -> Result<Known, Error> {
+        let context = self.query_context(statement)?;
+        let mut kinds = vec![PgType::Uuid];
+        kinds.extend(targets.iter().map(|column| PgType::of(&column.kind)));
+        let options = PlanOptions { parameter_oids: oids, targets: Some(&kinds) };
+        let planned = read::plan_query(&context, query, options)?;
+        let parameters = planned.parameters.iter().map(PgType::oid).collect();
+        Ok(Known { parameters, ..Known::default() })
+    }
+
+    fn know_returning(
+        &mut self,
+        statement: &Statement,
+        oid: ledger::Oid,
+        table: &Table,
+        alias: &str,
+        returning: Option<&[ast::SelectItem]>,
+    ) -> Result<Option<Vec<ResultColumn>>, Error> {
+        let Some(items) = returning else { return Ok(None) };
+        self.returning_columns(statement, oid, table, alias, items).map(Some)
+    }
+
+    fn know_insert(
+        &mut self,
+        statement: &Statement,
+        insert: &ast::Insert,
+        with: Option<&ast::With>,
+        oids: &[u32],
+    ) -> Result<Known, Error> {
+        let name = dml::insert_target(insert)?;
+        let catalog = self.catalog()?;
+        let oid = self.find_table(&catalog, &name)?;
+        let table = table_of(&catalog, oid)?;
+        let numbers = dml::target_columns(table, &insert.columns)?;
+        let targets: Vec<&Column> =
+            numbers.iter().filter_map(|number| table.column(*number)).collect();
+        let parameters = match insert.source.as_deref() {
+            None => oids.to_vec(),
+            Some(query) => match plain_parameters(query, &targets, oids) {
+                Some(parameters) if with.is_none() && insert.on.is_none() => parameters,
+                _ => {
+                    let mut query = dml::without_defaults(query);
+                    if with.is_some() {
+                        query.with = with.cloned();
+                    }
+                    let context = self.query_context(statement)?;
+                    let kinds: Vec<PgType> =
+                        targets.iter().map(|column| PgType::of(&column.kind)).collect();
+                    let options = PlanOptions { parameter_oids: oids, targets: Some(&kinds) };
+                    let planned = read::plan_query(&context, &query, options)?;
+                    let mut found: Vec<u32> = planned.parameters.iter().map(PgType::oid).collect();
+                    self.know_conflict(statement, oid, table, insert, oids, &mut found)?;
+                    found
+                }
+            },
+        };
+        let alias = insert.table_alias.as_ref().map(|alias| crate::statement::name_of(&alias.alias));
+        let alias = alias.as_deref().unwrap_or(&table.name);
+        let columns =
+            self.know_returning(statement, oid, table, alias, insert.returning.as_deref())?;
+        Ok(Known { parameters, columns, ..Known::default() })
+    }
+}
+
+/// The parameters' types of an INSERT whose VALUES are parameters and literals alone.
+fn plain_parameters(query: &ast::Query, targets: &[&Column], oids: &[u32]) -> Option<Vec<u32>> {
+    let ast::SetExpr::Values(values) = query.body.as_ref() else { return None };
+    let mut found = oids.to_vec();
+    for row in &values.rows {
+        for (expression, column) in row.iter().zip(targets) {
+            match expression {
+                ast::Expr::Value(value) => {
+                    if let ast::Value::Placeholder(name) = &value.value {
+                        let place = name.strip_prefix('$')?.parse::<usize>().ok()?.checked_sub(1)?;
+                        if place >= 65_535 {
+                            return None;
+                        }
+                        if found.len() <= place {
+                            found.resize(place + 1, 0);
+                        }
+                        let slot = found.get_mut(place)?;
+                        if *slot == 0 {
+                            *slot = wire_type(&column.kind).0;
+                        }
+                    }
+                }
+                other if dml::is_default(other) => {}
+                ast::Expr::UnaryOp { expr, .. } if matches!(expr.as_ref(), ast::Expr::Value(_)) => {}
+                _ => return None,
+            }
+        }
+    }
+    Some(found)
+}
+
+fn kind_of(command: &Command) -> StatementKind {
+    match command {
+        Command::Empty => StatementKind::Empty,
+        Command::Begin { .. }
+        | Command::Commit { .. }
+        | Command::Rollback { .. }
+        | Command::Savepoint(_)
+        | Command::Release(_)
+        | Command::RollbackTo(_) => StatementKind::Transaction,
+        Command::Copy(copy) if copy.from => StatementKind::CopyIn,
+        Command::Copy(_) => StatementKind::CopyOut,
+        _ => StatementKind::Other,
     }
 }

@@ -1,20 +1,172 @@
-//! Queries.
+//! Queries: planned once, run on the statement's snapshot under the transaction's own rows; row locks;
+//! EXPLAIN.
+
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use datafusion::sql::sqlparser::ast;
+use futures::StreamExt;
+use ledger::catalog::Privilege;
 
 use super::Session;
+use super::settings::text_rows;
 use crate::Error;
-use crate::outcome::{Outcome, Parameter, Prepared};
-use crate::statement::{Copy, ExplainOptions, Query, Statement};
+use crate::outcome::{Outcome, Parameter, Prepared, RowStream, Tag};
+use crate::read::{self, Extension, PlanOptions, Planned, QueryContext};
+use crate::statement::{Command, ExplainOptions, Query, Statement};
+use crate::types::PgType;
 
 impl Session {
-    pub(super) async fn query(
+    /// What a query sees of this session.
+    pub(crate) fn query_context(&self, statement: &Statement) -> Result<QueryContext, Error> {
+        self.query_context_with(statement, &[])
+    }
+
+    /// The same with more relations.
+    pub(crate) fn query_context_with(
+        &self,
+        statement: &Statement,
+        more: &[Arc<dyn Extension>],
+    ) -> Result<QueryContext, Error> {
+        let catalog = self.catalog()?;
+        let settings = self.shared.settings();
+        let now = self.engine.clock.now_us();
+        let overlay = self.transaction.as_ref().filter(|own| !own.overlay.is_empty());
+        let overlay = overlay.map(|own| {
+            Arc::new(crate::overlay::Laid::new(own.overlay.clone(), Arc::clone(&catalog)))
+                as Arc<dyn crate::table::Overlay>
+        });
+        let extensions: Arc<[Arc<dyn Extension>]> = if more.is_empty() {
+            Arc::clone(&self.engine.extensions)
+        } else {
+            more.iter().chain(self.engine.extensions.iter()).cloned().collect()
+        };
+        Ok(QueryContext {
+            snapshot: self.snapshot()?,
+            database: catalog
+                .database(ledger::Oid::DATABASE)
+                .map_or_else(String::new, |database| database.name.clone()),
+            catalog,
+            overlay,
+            search_path: settings.search_path(&self.user.1),
+            zone: settings.time_zone(),
+            user: self.user.1.clone(),
+            session_user: self.session_user.1.clone(),
+            transaction_time_us: self.transaction.as_ref().map_or(now, |own| own.started_us),
+            statement_time_us: now,
+            source: Arc::clone(statement.source()),
+            extensions,
+            session: Some(Arc::clone(&self.shared) as Arc<dyn std::any::Any + Send + Sync>),
+            memory: Arc::clone(&self.engine.memory),
+        })
+    }
+
+    /// The plan of a query: the prepared one while the catalog stays the same.
+    fn plan(
+        &mut self,
+        context: &QueryContext,
+        query: &ast::Query,
+        parameters: &[Parameter],
+        prepared: Option<&Prepared>,
+    ) -> Result<Arc<Planned>, Error> {
+        let changed = self.transaction.as_ref().is_some_and(|own| own.overlay.catalog().is_some());
+        if let Some(prepared) = prepared {
+            let cached = prepared.planned.as_ref().filter(|_| {
+                !changed && prepared.catalog == context.catalog.version()
+            });
+            if let Some(planned) = cached {
+                return Ok(Arc::clone(planned));
+            }
+        }
+        let oids: Vec<u32> = match prepared {
+            Some(prepared) if !prepared.parameters.is_empty() => prepared.parameters.clone(),
+            _ => parameters.iter().map(|parameter| parameter.oid).collect(),
+        };
+        let options = PlanOptions { parameter_oids: &oids, targets: None };
+        let planned = read::plan_query(context, query, options)?;
+        if let Some(columns) = prepared.and_then(|prepared| prepared.columns.as_ref())
+            && !same_shape(columns, &planned.columns)
+        {
+            let mut report =
+                crate::Report::error("0A000", "cached plan must not change result type");
+            report.routine = Some("RevalidateCachedQuery");
+            return Err(report.into());
+        }
+        Ok(Arc::new(planned))
+    }
+
+    /// Checks that the user may read what a plan reads, and notes it for SERIALIZABLE.
+    pub(crate) fn admit_reads(&mut self, planned: &Planned) -> Result<(), Error> {
+        let catalog = self.catalog()?;
+        for oid in &planned.reads {
+            self.need_privilege(&catalog, *oid, Privilege::Select)?;
+        }
+        self.note_reads(planned);
+        Ok(())
+    }
+
+    /// Notes what a plan reads.
+    pub(crate) fn note_reads(&mut self, planned: &Planned) {
+        let own = self.transaction_mut();
+        if own.isolation == crate::transaction::Isolation::Serializable {
+            own.reads.extend(planned.reads.iter().copied());
+        }
+    }
+
+    pub(crate) async fn query(
         &mut self,
         statement: &Statement,
         query: &Query,
         parameters: &[Parameter],
         prepared: Option<&Prepared>,
     ) -> Result<Outcome, Error> {
-        let _ = (statement, query, parameters, prepared);
-        Err(Error::unsupported("a query", "Wait for the planner."))
+        if let Some(into) = &query.into {
+            return self.select_into(statement, into, &query.query, parameters).await;
+        }
+        if !query.locks.is_empty() {
+            return self.query_with_locks(statement, query, parameters).await;
+        }
+        let context = self.query_context(statement)?;
+        let planned = self.plan(&context, &query.query, parameters, prepared)?;
+        self.admit_reads(&planned)?;
+        let stream = read::run(&context, &planned, parameters).await?;
+        Ok(Outcome::Rows {
+            columns: planned.columns.clone(),
+            stream: self.bounded(stream),
+            tag: Tag::Counted("SELECT"),
+        })
+    }
+
+    /// Rows that stop when the statement must.
+    pub(crate) fn bounded(&self, stream: RowStream) -> RowStream {
+        let bounds = self.bounds.clone();
+        futures::stream::unfold((stream, bounds, false), |(mut stream, bounds, over)| async move {
+            if over {
+                return None;
+            }
+            let next = bounds.within(async { Ok(stream.next().await) }).await;
+            match next {
+                Ok(Some(Ok(batch))) => Some((Ok(batch), (stream, bounds, false))),
+                Ok(Some(Err(error))) | Err(error) => Some((Err(error), (stream, bounds, true))),
+                Ok(None) => None,
+            }
+        })
+        .boxed()
+    }
+
+    /// A query's plan and all its rows.
+    pub(crate) async fn collect(
+        &mut self,
+        context: &QueryContext,
+        query: &ast::Query,
+        targets: Option<&[PgType]>,
+        parameters: &[Parameter],
+    ) -> Result<(Planned, Vec<RecordBatch>), Error> {
+        let oids: Vec<u32> = parameters.iter().map(|parameter| parameter.oid).collect();
+        let planned =
+            read::plan_query(context, query, PlanOptions { parameter_oids: &oids, targets })?;
+        let batches = read::collect(context, &planned, parameters).await?;
+        Ok((planned, batches))
     }
 
     pub(super) async fn explain(
@@ -23,17 +175,31 @@ impl Session {
         statement: &Statement,
         parameters: &[Parameter],
     ) -> Result<Outcome, Error> {
-        let _ = (options, statement, parameters);
-        Err(Error::unsupported("EXPLAIN", "Wait for the planner."))
-    }
-
-    pub(super) async fn copy(
-        &mut self,
-        statement: &Statement,
-        copy: &Copy,
-    ) -> Result<Outcome, Error> {
-        let _ = (statement, copy);
-        Err(Error::unsupported("COPY", "Use INSERT."))
+        let Command::Query(query) = &statement.command else {
+            return Err(Error::unsupported(
+                "EXPLAIN of a statement that writes",
+                "EXPLAIN the query that gives its rows.",
+            ));
+        };
+        let context = self.query_context(statement)?;
+        let planned = self.plan(&context, &query.query, parameters, None)?;
+        self.admit_reads(&planned)?;
+        let mut lines: Vec<String> =
+            planned.plan.display_indent().to_string().lines().map(str::to_string).collect();
+        if options.analyze {
+            let started = std::time::Instant::now();
+            let batches = read::collect(&context, &planned, parameters).await?;
+            let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+            lines.push(format!("Rows: {rows}"));
+            let milliseconds = started.elapsed().as_secs_f64() * 1e3;
+            lines.push(format!("Execution Time: {milliseconds:.3} ms"));
+        }
+        if options.json {
+            let plan = serde_json::json!([{ "Plan": { "Node Type": "Plan", "Lines": lines } }]);
+            lines = vec![plan.to_string()];
+        }
+        let rows: Vec<Vec<String>> = lines.into_iter().map(|line| vec![line]).collect();
+        text_rows(&["QUERY PLAN"], &rows, Tag::Fixed("EXPLAIN".to_string()))
     }
 
     pub(super) fn nothing(
@@ -50,4 +216,9 @@ impl Session {
         }
         Ok(Outcome::done(tag))
     }
+}
+
+/// Whether rows of one shape can be read as those of another.
+fn same_shape(a: &[crate::ResultColumn], b: &[crate::ResultColumn]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.type_oid == b.type_oid)
 }

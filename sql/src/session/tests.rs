@@ -89,9 +89,17 @@ fn session(engine: &Arc<Engine>) -> Session {
     engine.session("stele", Vec::new()).expect("a session")
 }
 
+fn int(value: &Value) -> i64 {
+    match value {
+        Value::Int4(number) => i64::from(*number),
+        Value::Int8(number) => *number,
+        _ => -1,
+    }
+}
+
 fn ints(engine: &Engine, name: &str) -> Vec<Vec<i64>> {
     rows(engine, name)
         .iter()
-        .map(|row| row.iter().map(|value| value.as_integer().unwrap_or(-1)).collect())
+        .map(|row| row.iter().map(int).collect())
         .collect()
 }
