@@ -154,10 +154,8 @@ impl Overlay {
         old: VersionId,
         old_values: &[Value],
     ) {
-        if let Some(previous) = self.take(catalog, table, old, old_values)
-            && let Some(own) = self.tables.get_mut(&table)
-        {
-            own.ended.insert(previous, None);
+        if let Some(previous) = self.take(catalog, table, old, old_values) {
+            self.tables.entry(table).or_default().ended.insert(previous, None);
         }
     }
 

@@ -8,6 +8,7 @@ use storage::{RealClock, Solo};
 use crate::{Engine, EngineConfig, Error, Outcome, Session};
 
 mod definitions;
+mod queries;
 mod writes;
 
 fn engine() -> Arc<Engine> {
