@@ -83,8 +83,8 @@ impl Value {
             Type::Char(n) => Self::Text(scalar::cut(text, *n, kind, false)?.to_owned()),
             Type::Bytea => Self::Bytea(scalar::parse_bytea(text)?),
             Type::Date => Self::Date(moment::parse_date(text, zone)?),
-            Type::Time => Self::Time(moment::parse_time(text)?),
-            Type::Timestamp => Self::Timestamp(moment::parse_timestamp(text)?),
+            Type::Time => Self::Time(moment::parse_time(text, zone)?),
+            Type::Timestamp => Self::Timestamp(moment::parse_timestamp(text, zone)?),
             Type::Timestamptz => Self::Timestamptz(moment::parse_timestamptz(text, zone)?),
             Type::Uuid => Self::Uuid(scalar::parse_uuid(text).ok_or_else(|| invalid(kind, text))?),
             Type::Json => {

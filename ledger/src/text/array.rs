@@ -30,23 +30,26 @@ impl Parser<'_> {
         self.rest = self.rest.trim_start_matches(is_blank);
     }
 
-    /// Takes `[1:n]=` off the front, where n is any number: the elements are counted anyway.
-    fn bounds(&mut self) -> Result<(), Refusal> {
+    /// Takes `[1:n]=` off the front; gives n.
+    fn bounds(&mut self) -> Result<Option<usize>, Refusal> {
         if self.peek() != Some('[') {
-            return Ok(());
+            return Ok(None);
         }
         let (inside, after) = self.rest.split_once(']').ok_or_else(|| malformed(self.whole))?;
         let bounds = inside.trim_start_matches('[');
-        let low = bounds.split_once(':').map(|(low, _)| low.trim_matches(is_blank));
-        let after = after.trim_start_matches(is_blank);
-        if after.starts_with('[') || low != Some("1") {
+        let (low, high) = bounds.split_once(':').unwrap_or(("1", bounds));
+        let number = |text: &str| text.trim_matches(is_blank).parse::<i64>();
+        let (Ok(low), Ok(high)) = (number(low), number(high)) else {
+            return Err(malformed(self.whole));
+        };
+        if after.starts_with('[') || low != 1 {
             let message = "only one-dimensional arrays with lower bound 1 are supported";
             return Err(Refusal::data("0A000", message));
         }
-        let after = after.strip_prefix('=').ok_or_else(|| malformed(self.whole))?;
-        self.rest = after;
+        let after = after.trim_start_matches(is_blank);
+        self.rest = after.strip_prefix('=').ok_or_else(|| malformed(self.whole))?;
         self.skip_blanks();
-        Ok(())
+        usize::try_from(high).map(Some).map_err(|_| malformed(self.whole))
     }
 
     /// One element's text; `None` for NULL.
@@ -107,24 +110,21 @@ impl Parser<'_> {
     }
 }
 
-/// The elements of an array's text.
+/// The elements of an array's text. Its form is checked before any element is read.
 pub(super) fn parse(text: &str, element: &Type, zone: &dyn Zone) -> Result<Vec<Value>, Refusal> {
     let mut parser = Parser { whole: text, rest: text };
     parser.skip_blanks();
-    parser.bounds()?;
+    let count = parser.bounds()?;
     if parser.next() != Some('{') {
         return Err(malformed(text));
     }
-    let mut values = Vec::new();
+    let mut parts = Vec::new();
     parser.skip_blanks();
     if parser.peek() == Some('}') {
         parser.next();
     } else {
         loop {
-            values.push(match parser.element()? {
-                Some(part) => Value::parse(&part, element, zone)?,
-                None => Value::Null,
-            });
+            parts.push(parser.element()?);
             match parser.next() {
                 Some(',') => {}
                 Some('}') => break,
@@ -133,7 +133,14 @@ pub(super) fn parse(text: &str, element: &Type, zone: &dyn Zone) -> Result<Vec<V
         }
     }
     parser.skip_blanks();
-    if parser.rest.is_empty() { Ok(values) } else { Err(malformed(text)) }
+    if !parser.rest.is_empty() || count.is_some_and(|count| count != parts.len()) {
+        return Err(malformed(text));
+    }
+    let read = |part: Option<String>| match part {
+        Some(part) => Value::parse(&part, element, zone),
+        None => Ok(Value::Null),
+    };
+    parts.into_iter().map(read).collect()
 }
 
 /// Appends an array's text.

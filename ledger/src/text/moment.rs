@@ -17,7 +17,10 @@ enum Wrong {
 /// What a text said.
 #[derive(Default)]
 struct Fields {
-    year: Option<i64>,
+    /// Whether digits alone are a time of day, not a date.
+    time_only: bool,
+    /// As written, with the number of its digits.
+    year: Option<(i64, usize)>,
     month: Option<u32>,
     day: Option<u32>,
     before_christ: bool,
@@ -108,17 +111,17 @@ fn offset_of(text: &str) -> Result<i32, Wrong> {
     i32::try_from(total).map(|total| sign * total).map_err(|_| Wrong::Range)
 }
 
-/// Microseconds of a fraction's digits, rounded.
+/// Microseconds of a fraction's digits, rounded as PostgreSQL does: by way of a double, half to even.
 fn micros(fraction: &str) -> Result<i64, Wrong> {
     if !fraction.bytes().all(|b| b.is_ascii_digit()) {
         return Err(Wrong::Syntax);
     }
-    let mut value = 0;
-    for place in 0..6 {
-        value = value * 10 + fraction.as_bytes().get(place).map_or(0, |b| i64::from(b - b'0'));
+    if fraction.len() <= 6 {
+        return format!("{fraction:0<6}").parse().map_err(|_| Wrong::Syntax);
     }
-    let up = fraction.as_bytes().get(6).is_some_and(|b| *b >= b'5');
-    Ok(value + i64::from(up))
+    let part: f64 = format!("0.{fraction}").parse().map_err(|_| Wrong::Syntax)?;
+    #[expect(clippy::cast_possible_truncation, reason = "between 0 and a million")]
+    return Ok((part * 1e6).round_ties_even() as i64);
 }
 
 /// µs since midnight of `10:30`, `10:30:59.5`, `103059`.
@@ -144,9 +147,9 @@ fn time_of(text: &str) -> Result<i64, Wrong> {
 
 impl Fields {
     /// Reads all fields of a text.
-    fn read(text: &str) -> Result<Self, Wrong> {
+    fn read(text: &str, time_only: bool) -> Result<Self, Wrong> {
         let lower = text.trim_matches(is_blank).to_ascii_lowercase();
-        let mut fields = Self::default();
+        let mut fields = Self { time_only, ..Self::default() };
         for field in lower.split(|c: char| is_blank(c) || c == ',').filter(|f| !f.is_empty()) {
             fields.field(field)?;
         }
@@ -166,16 +169,31 @@ impl Fields {
         match field.as_bytes() {
             [b'+' | b'-', b'0'..=b'9', ..] if self.time.is_some() => self.set_offset(field),
             [b'a'..=b'z', ..]
-                if field.bytes().any(|b| b.is_ascii_digit()) && month_start(field) =>
+                if month_start(field) && field.bytes().any(|b| b.is_ascii_digit()) =>
             {
                 self.date(field)
             }
             [b'a'..=b'z', ..] => self.word(field),
             [b'-', ..] if field == "-infinity" => self.word(field),
-            [b'0'..=b'9', ..] if field.contains(':') => self.clock(field),
+            [b'0'..=b'9', ..] if field.contains(':') || self.is_bare_time(field) => {
+                self.clock(field)
+            }
             [b'0'..=b'9', ..] => self.date(field),
             _ => Err(Wrong::Syntax),
         }
+    }
+
+    /// Whether the field begins with `hhmm` or `hhmmss`, where a date stands already or none is wanted.
+    fn is_bare_time(&self, field: &str) -> bool {
+        let digits = field.bytes().take_while(u8::is_ascii_digit).count();
+        let after = field.as_bytes().get(digits);
+        let ends = match after {
+            None | Some(b'a' | b'p' | b'z' | b'.') => true,
+            Some(b'+' | b'-') => self.year.is_some(),
+            Some(_) => false,
+        };
+        let dated = self.year.is_some() || self.loose.len() == 2;
+        matches!(digits, 4 | 6) && ends && self.time.is_none() && (dated || self.time_only)
     }
 
     fn set_offset(&mut self, text: &str) -> Result<(), Wrong> {
@@ -187,6 +205,15 @@ impl Fields {
     }
 
     fn word(&mut self, word: &str) -> Result<(), Wrong> {
+        // `pm+02`: only after these two words may an offset follow at once, and only one to the east
+        // (PostgreSQL takes `pm-02` for a zone's name with the other sign).
+        if let Some((half, offset)) = word.split_at_checked(2)
+            && matches!(half, "am" | "pm")
+            && offset.starts_with('+')
+        {
+            self.word(half)?;
+            return self.set_offset(offset);
+        }
         match word {
             "am" | "pm" if self.afternoon.is_none() => self.afternoon = Some(word == "pm"),
             "bc" => self.before_christ = true,
@@ -270,7 +297,7 @@ impl Fields {
         if self.year.is_some() || self.day.is_some() {
             return Err(Wrong::Syntax);
         }
-        self.year = Some(full_year(number(year)?, year.len()));
+        self.year = Some((number(year)?, year.len()));
         self.day = Some(small(day)?);
         Ok(())
     }
@@ -278,7 +305,7 @@ impl Fields {
     fn bare_number(&mut self, digits: &str) -> Result<(), Wrong> {
         let value = number(digits)?;
         match digits.len() {
-            8 | 6 if self.month.is_none() && self.loose.is_empty() => {
+            6 | 8.. if self.month.is_none() && self.loose.is_empty() => {
                 let (year, rest) =
                     digits.split_at_checked(digits.len() - 4).ok_or(Wrong::Syntax)?;
                 let (month, day) = rest.split_at_checked(2).ok_or(Wrong::Syntax)?;
@@ -305,7 +332,7 @@ impl Fields {
             return Err(Wrong::Syntax);
         }
         self.day = Some(u32::try_from(day.0).map_err(|_| Wrong::Range)?);
-        self.year = Some(full_year(year.0, year.1));
+        self.year = Some(year);
         Ok(())
     }
 
@@ -314,9 +341,11 @@ impl Fields {
         if self.epoch {
             return Ok(0);
         }
-        let (Some(year), Some(month), Some(day)) = (self.year, self.month, self.day) else {
+        let (Some((year, digits)), Some(month), Some(day)) = (self.year, self.month, self.day)
+        else {
             return Err(Wrong::Syntax);
         };
+        let year = if self.before_christ { year } else { full_year(year, digits) };
         if year == 0 && !self.before_christ || year > 6_000_000 {
             return Err(Wrong::Range);
         }
@@ -361,6 +390,18 @@ fn month_start(field: &str) -> bool {
     field.split(['-', '/', '.']).next().is_some_and(|word| month_of(word).is_some())
 }
 
+/// The offset of a zone that was named, if one was.
+fn named_offset(fields: &Fields, local: i64, zone: &dyn Zone) -> Result<Option<i32>, Wrong> {
+    match (&fields.zone, fields.offset) {
+        (Some(_), Some(_)) => Err(Wrong::Syntax),
+        (None, offset) => Ok(offset),
+        (Some(name), None) => {
+            let offset = zone.named(name, local);
+            offset.map(Some).ok_or_else(|| Wrong::Zone(name.clone()))
+        }
+    }
+}
+
 fn refusal(wrong: Wrong, name: &str, text: &str) -> Refusal {
     match wrong {
         Wrong::Syntax => {
@@ -375,25 +416,24 @@ fn refusal(wrong: Wrong, name: &str, text: &str) -> Refusal {
 }
 
 /// Days since 1970-01-01. A time of day is taken and left out.
-pub(super) fn parse_date(text: &str, _: &dyn Zone) -> Result<i32, Refusal> {
-    let days = Fields::read(text)
-        .and_then(|fields| fields.time().and_then(|_| fields.days()))
+pub(super) fn parse_date(text: &str, zone: &dyn Zone) -> Result<i32, Refusal> {
+    let days = Fields::read(text, false)
+        .and_then(|fields| {
+            fields.time()?;
+            named_offset(&fields, 0, zone)?;
+            fields.days()
+        })
         .map_err(|wrong| refusal(wrong, "date", text))?;
     let days = i32::try_from(days).ok().filter(|days| DATES.contains(days));
     days.ok_or_else(|| Refusal::data("22008", format!("date out of range: \"{text}\"")))
 }
 
 /// µs since midnight. A date and a zone are taken and left out.
-pub(super) fn parse_time(text: &str) -> Result<i64, Refusal> {
-    let digits = text.trim_matches(is_blank);
-    let read = if matches!(digits.len(), 4 | 6) && digits.bytes().all(|b| b.is_ascii_digit()) {
-        time_of(digits)
-    } else {
-        Fields::read(text).and_then(|fields| match fields.time {
-            Some(_) => fields.time(),
-            None => Err(Wrong::Syntax),
-        })
-    };
+pub(super) fn parse_time(text: &str, zone: &dyn Zone) -> Result<i64, Refusal> {
+    let read = Fields::read(text, true).and_then(|fields| {
+        named_offset(&fields, 0, zone)?;
+        if fields.time.is_some() { fields.time() } else { Err(Wrong::Syntax) }
+    });
     read.map_err(|wrong| refusal(wrong, "time", text))
 }
 
@@ -403,24 +443,24 @@ fn in_range(us: Option<i64>, text: &str) -> Result<i64, Refusal> {
 }
 
 /// Local µs. A zone is taken and left out.
-pub(super) fn parse_timestamp(text: &str) -> Result<i64, Refusal> {
-    let local = Fields::read(text).and_then(|fields| fields.local());
+pub(super) fn parse_timestamp(text: &str, zone: &dyn Zone) -> Result<i64, Refusal> {
+    let local = Fields::read(text, false).and_then(|fields| {
+        let local = fields.local()?;
+        named_offset(&fields, local, zone).map(|_| local)
+    });
     in_range(Some(local.map_err(|wrong| refusal(wrong, "timestamp", text))?), text)
 }
 
 /// µs since 1970 UTC. Without a zone in the text, the session's is meant.
 pub(super) fn parse_timestamptz(text: &str, zone: &dyn Zone) -> Result<i64, Refusal> {
     let name = "timestamp with time zone";
-    let read = Fields::read(text).and_then(|fields| {
+    let read = Fields::read(text, false).and_then(|fields| {
         let local = fields.local()?;
-        let offset = match (&fields.zone, fields.offset) {
+        let named = named_offset(&fields, local, zone)?;
+        let offset = match named {
             _ if fields.epoch => 0,
-            (Some(name), None) => {
-                zone.named(name, local).ok_or_else(|| Wrong::Zone(name.clone()))?
-            }
-            (Some(_), Some(_)) => return Err(Wrong::Syntax),
-            (None, Some(offset)) => offset,
-            (None, None) => zone.offset_at_local(local),
+            Some(offset) => offset,
+            None => zone.offset_at_local(local),
         };
         Ok(local.checked_sub(i64::from(offset) * 1_000_000))
     });

@@ -20,11 +20,15 @@ pub(super) fn is_blank(c: char) -> bool {
 /// A decimal integer of the type.
 pub(super) fn parse_int<T: TryFrom<i64>>(text: &str, kind: &Type) -> Result<T, Refusal> {
     let trimmed = text.trim_matches(is_blank);
-    let digits = trimmed.strip_prefix(['-', '+']).unwrap_or(trimmed);
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+    let sign = usize::from(trimmed.starts_with(['-', '+']));
+    let count = trimmed.bytes().skip(sign).take_while(u8::is_ascii_digit).count();
+    let (number, rest) = trimmed.split_at_checked(sign + count).unwrap_or((trimmed, ""));
+    let value = number.parse::<i64>().ok().and_then(|value| T::try_from(value).ok());
+    // Too many digits are found before what follows them.
+    if count == 0 || (value.is_some() && !rest.is_empty()) {
         return Err(super::invalid(kind, text));
     }
-    let value = trimmed.parse::<i64>().ok().and_then(|value| T::try_from(value).ok());
+    let value = number.parse::<i64>().ok().and_then(|value| T::try_from(value).ok());
     value.ok_or_else(|| {
         let name = kind.base_name();
         Refusal::data("22003", format!("value \"{text}\" is out of range for type {name}"))
@@ -66,20 +70,71 @@ pub(crate) fn parse_f32(text: &str) -> Result<f32, Refusal> {
     Ok(value)
 }
 
-/// The shortest text that gives the double back.
+/// The shortest text that gives the double back, as PostgreSQL chooses it.
 pub(super) fn write_f64(out: &mut String, value: f64) {
-    match special(value) {
-        Some(word) => out.push_str(word),
-        None => write_scientific(out, &format!("{value:e}"), 15),
+    if let Some(word) = special(value) {
+        out.push_str(word);
+        return;
     }
+    let mut text = format!("{value:e}");
+    if value.abs() >= 9_007_199_254_740_992.0 || digits(&text) > 15 {
+        let exact = |places| format!("{value:.places$e}");
+        text = careful(text, 17, &exact, &|text| text.parse() == Ok(value));
+    }
+    write_scientific(out, &text, 15);
 }
 
-/// The shortest text that gives the float back.
+/// The shortest text that gives the float back, as PostgreSQL chooses it.
 pub(super) fn write_f32(out: &mut String, value: f32) {
-    match special(f64::from(value)) {
-        Some(word) => out.push_str(word),
-        None => write_scientific(out, &format!("{value:e}"), 6),
+    if let Some(word) = special(f64::from(value)) {
+        out.push_str(word);
+        return;
     }
+    let mut text = format!("{value:e}");
+    if value.abs() >= 16_777_216.0 || digits(&text) > 6 {
+        let exact = |places| format!("{value:.places$e}");
+        text = careful(text, 9, &exact, &|text| text.parse() == Ok(value));
+    }
+    write_scientific(out, &text, 6);
+}
+
+/// Digits of a number in scientific form.
+fn digits(text: &str) -> usize {
+    text.bytes().take_while(|b| *b != b'e').filter(u8::is_ascii_digit).count()
+}
+
+/// Where PostgreSQL differs from the shortest form: it takes no text that lies exactly between two floats
+/// (and would only be read rightly by a reader that rounds to even), and of two that are equally near it
+/// takes the even one. `exact` gives the nearest with so many places; at most `most` digits are needed.
+fn careful(
+    shortest: String,
+    most: usize,
+    exact: &dyn Fn(usize) -> String,
+    is_value: &dyn Fn(&str) -> bool,
+) -> String {
+    for places in digits(&shortest).saturating_sub(1)..most {
+        let text = exact(places);
+        if is_value(&text) && stands_inside(&text, is_value) {
+            return text;
+        }
+    }
+    shortest
+}
+
+/// Whether numbers a little less and a little more are still the same float.
+fn stands_inside(text: &str, is_value: &dyn Fn(&str) -> bool) -> bool {
+    const LITTLE: usize = 25;
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let all: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    let sign = if mantissa.starts_with('-') { "-" } else { "" };
+    let (Ok(number), Ok(exponent)) = (all.parse::<u64>(), exponent.parse::<i64>()) else {
+        return true;
+    };
+    let shift = i64::try_from(all.len() + LITTLE).unwrap_or(0) - 1;
+    let exponent = exponent - shift;
+    let more = format!("{sign}{number}{:0>LITTLE$}e{exponent}", 1);
+    let less = format!("{sign}{}{:9>LITTLE$}e{exponent}", number.saturating_sub(1), 9);
+    number == 0 || (is_value(&more) && is_value(&less))
 }
 
 fn special(value: f64) -> Option<&'static str> {
