@@ -1,1 +1,9 @@
-//! server
+//! The door: PostgreSQL's protocol, configuration, and the wiring of a node. The only crate that opens sockets.
+
+pub mod cli;
+pub mod config;
+pub mod identity;
+pub mod inspect;
+pub mod node;
+pub mod pg;
+pub mod verify;

@@ -1,0 +1,228 @@
+//! One node: opens its data, puts the floors on each other, listens, and takes all down again in reverse.
+
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use ledger::{Block, Genesis, NodeKey, TransactionId};
+use ring::hmac;
+use storage::{Clock, FjallIndex, Order, RealClock, RealDisk, StateConfig};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::identity;
+use crate::pg::{self, Limits, Phase, Shared};
+
+/// Where the blocks are, below the data directory.
+pub(crate) const BLOCKS: &str = "blocks";
+/// Where the key index is, which may be deleted at any time.
+const INDEX: &str = "index";
+/// The role and the database that a new chain has.
+const NAME: &str = "stele";
+
+/// Deep expressions are planned by recursion.
+const STACK: usize = 8 << 20;
+
+/// Runs a node until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("stele")
+        .thread_stack_size(STACK)
+        .build()?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let mut stop = StopSignal::new()?;
+    // The port is taken first: a node that can't be reached doesn't touch its data.
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("can't listen on {}", config.listen))?;
+    let address = listener.local_addr()?;
+    let house = House::open(&config).await?;
+    let (phase, watched) = watch::channel(Phase::Running);
+    let shared = Arc::new(house.shared(&config, watched)?);
+    house.greet(address)?;
+    let listening = tokio::spawn(pg::serve(listener, shared, config.shutdown_grace.0));
+    stop.wait().await;
+    tracing::info!("stopping");
+    phase.send_replace(Phase::Draining);
+    tokio::select! {
+        ended = listening => ended.context("the listener failed")?,
+        // Asked twice: sessions are dropped; what was acknowledged is durable all the same.
+        () = stop.wait() => {}
+    }
+    house.node.shutdown().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The floors of a node, open.
+struct House {
+    node: Arc<raft::Node>,
+    key: NodeKey,
+    clock: Arc<dyn Clock>,
+    /// Set when this start made the chain and no password was given.
+    password: Option<String>,
+}
+
+impl House {
+    async fn open(config: &Config) -> anyhow::Result<Self> {
+        make_directory(&config.data)?;
+        let blocks = config.data.join(BLOCKS);
+        let is_new = !blocks.is_dir() || std::fs::read_dir(&blocks)?.next().is_none();
+        let key = identity::node_key(&config.data, is_new)?;
+        let clock: Arc<dyn Clock> = Arc::new(RealClock);
+        let (genesis, password) = genesis(&key, clock.as_ref())?;
+        let founded = genesis.header.hash();
+        let disk = RealDisk::new(&blocks)
+            .with_context(|| format!("can't use the directory {}", blocks.display()))?;
+        let index = FjallIndex::open(&config.data.join(INDEX), storage::INDEX_CACHE_BYTES)?;
+        let options = raft::Options {
+            key: NodeKey::from_bytes(&key.to_bytes()),
+            clock: Arc::clone(&clock),
+            index: Arc::new(index),
+            state: StateConfig { memory_bytes: config.table_memory.0, ..StateConfig::default() },
+            files: storage::block_file::Options::default(),
+            bounds: raft::Bounds::default(),
+        };
+        let node = raft::Node::open(Arc::new(disk), Some(genesis), options)
+            .await
+            .with_context(|| format!("can't open the chain in {}", config.data.display()))?;
+        // Whether this start's genesis is the chain's shows which password is the role's.
+        let password = if node.chain() == founded { password } else { None };
+        Ok(Self { node, key, clock, password })
+    }
+
+    fn shared(&self, config: &Config, phase: watch::Receiver<Phase>) -> anyhow::Result<Shared> {
+        let engine = sql::Engine::new(
+            Arc::clone(self.node.state()),
+            Arc::clone(&self.node) as Arc<dyn Order>,
+            Arc::clone(&self.clock),
+            sql::EngineConfig {
+                query_memory: usize::try_from(config.query_memory.0)?,
+                ..sql::EngineConfig::default()
+            },
+        )?;
+        let (certificate, key) = match (&config.tls_certificate, &config.tls_key) {
+            (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
+            _ => identity::certificate(&config.data)?,
+        };
+        let limits = Limits {
+            sessions: config.max_sessions,
+            message: usize::try_from(config.max_message.0)?,
+            login: config.login_timeout.0,
+            idle: config.idle_timeout.limit(),
+            require_tls: config.require_tls,
+        };
+        let tls = pg::tls::acceptor(&certificate, &key)?;
+        let state = Arc::clone(self.node.state());
+        Ok(Shared::new(engine, state, tls, limits, login_secret(&self.key), phase))
+    }
+
+    /// Tells how to connect, then that the node is ready.
+    fn greet(&self, listening: SocketAddr) -> std::io::Result<()> {
+        let status = self.node.status();
+        let mut out = std::io::stdout().lock();
+        writeln!(
+            out,
+            "Stele {}, chain {}, block {}",
+            env!("CARGO_PKG_VERSION"),
+            self.node.chain(),
+            status.head.height.0
+        )?;
+        if let Some(fault) = status.read_only {
+            writeln!(out, "read-only: {fault}")?;
+        }
+        if let Some(password) = &self.password {
+            writeln!(out, "password of role {NAME}, shown this once: {password}")?;
+        }
+        let address = reachable(listening);
+        writeln!(out, "\n  psql \"postgresql://{NAME}@{address}/{NAME}?sslmode=require\"")?;
+        writeln!(out, "  jdbc:postgresql://{address}/{NAME}?user={NAME}&sslmode=require\n")?;
+        writeln!(out, "ready")?;
+        out.flush()
+    }
+}
+
+/// An address that a client on this machine can connect to.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    address
+}
+
+fn make_directory(data: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    if data.is_dir() {
+        return Ok(());
+    }
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data)
+        .with_context(|| format!("can't make the data directory {}", data.display()))
+}
+
+/// The first block, should there be none, and the password made for it, if none was given.
+fn genesis(key: &NodeKey, clock: &dyn Clock) -> anyhow::Result<(Block, Option<String>)> {
+    let (password, made) = match std::env::var("STELE_PASSWORD") {
+        Ok(password) if !password.is_empty() => (password, None),
+        Ok(_) => anyhow::bail!("STELE_PASSWORD is empty: leave it out to get a random password"),
+        Err(std::env::VarError::NotPresent) => {
+            let password = identity::random_password()?;
+            (password.clone(), Some(password))
+        }
+        Err(error) => return Err(error).context("STELE_PASSWORD"),
+    };
+    let genesis = Genesis {
+        database: NAME.to_owned(),
+        role: NAME.to_owned(),
+        verifier: Some(pg::auth::verifier_of(&password)?),
+        member: NAME.to_owned(),
+        id: TransactionId(*uuid::Uuid::now_v7().as_bytes()),
+        time_us: clock.now_us(),
+    };
+    Ok((genesis.block(key)?, made))
+}
+
+/// What the login's answers for unknown roles are made from: the same after a restart, and nobody else's.
+fn login_secret(key: &NodeKey) -> [u8; 32] {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &key.to_bytes());
+    let mut secret = [0; 32];
+    for (to, from) in secret.iter_mut().zip(hmac::sign(&key, b"stele login v1").as_ref()) {
+        *to = *from;
+    }
+    secret
+}
+
+/// SIGINT and SIGTERM.
+struct StopSignal {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl StopSignal {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
