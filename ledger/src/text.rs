@@ -13,6 +13,8 @@ use std::fmt::Write;
 
 use crate::{Decimal, Refusal, Type, Value};
 
+pub use scalar::{write_f32, write_f64};
+
 /// A session's time zone, and the names of others. Offsets are in seconds, positive east of Greenwich.
 pub trait Zone {
     /// The offset at a moment, µs since 1970 UTC.
@@ -113,8 +115,8 @@ impl Value {
             Self::Int4(v) => put(out, v),
             Self::Int8(v) => put(out, v),
             Self::Numeric(v) => put(out, v),
-            Self::Float4(v) => scalar::write_f32(out, *v),
-            Self::Float8(v) => scalar::write_f64(out, *v),
+            Self::Float4(v) => write_f32(out, *v),
+            Self::Float8(v) => write_f64(out, *v),
             Self::Text(v) => {
                 out.push_str(v);
                 if let Type::Char(n) = kind {

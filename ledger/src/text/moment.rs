@@ -386,6 +386,54 @@ impl Fields {
     }
 }
 
+/// Two digits.
+fn two(text: &[u8], at: usize) -> Option<u32> {
+    match text.get(at..at + 2)? {
+        [a @ b'0'..=b'9', b @ b'0'..=b'9'] => Some(u32::from(a - b'0') * 10 + u32::from(b - b'0')),
+        _ => None,
+    }
+}
+
+/// `2026-03-31` and what follows it: the form that programs write, read without taking it to pieces.
+fn plain_date(text: &str) -> Option<(i64, &[u8])> {
+    let (date, rest) = text.as_bytes().split_at_checked(10)?;
+    if date.get(4) != Some(&b'-') || date.get(7) != Some(&b'-') {
+        return None;
+    }
+    let (year, month, day) = (two(date, 0)? * 100 + two(date, 2)?, two(date, 5)?, two(date, 8)?);
+    // Days that not every month has, and year 0, are left to the long way.
+    let plain = year > 0 && (1..=12).contains(&month) && (1..=28).contains(&day);
+    plain.then(|| (days_of(i64::from(year), month, day), rest))
+}
+
+/// `2026-03-31 10:30:59.123456` and what follows it.
+fn plain_timestamp(text: &str) -> Option<(i64, &[u8])> {
+    let (days, rest) = plain_date(text)?;
+    let Some((b' ' | b'T', rest)) = rest.split_first() else { return None };
+    let (clock, mut rest) = rest.split_at_checked(8)?;
+    if clock.get(2) != Some(&b':') || clock.get(5) != Some(&b':') {
+        return None;
+    }
+    let (hours, minutes, seconds) = (two(clock, 0)?, two(clock, 3)?, two(clock, 6)?);
+    if hours > 23 || minutes > 59 || seconds > 59 {
+        return None;
+    }
+    let mut us = 0;
+    if let Some((b'.', fraction)) = rest.split_first() {
+        let count = fraction.iter().take_while(|b| b.is_ascii_digit()).count();
+        if !(1..=6).contains(&count) {
+            return None;
+        }
+        for place in 0..6 {
+            let digit = if place < count { fraction.get(place).map_or(0, |b| b - b'0') } else { 0 };
+            us = us * 10 + i64::from(digit);
+        }
+        rest = fraction.get(count..)?;
+    }
+    let seconds = i64::from(hours * 3600 + minutes * 60 + seconds);
+    Some((days * DAY_US + seconds * 1_000_000 + us, rest))
+}
+
 fn month_start(field: &str) -> bool {
     field.split(['-', '/', '.']).next().is_some_and(|word| month_of(word).is_some())
 }
@@ -417,6 +465,11 @@ fn refusal(wrong: Wrong, name: &str, text: &str) -> Refusal {
 
 /// Days since 1970-01-01. A time of day is taken and left out.
 pub(super) fn parse_date(text: &str, zone: &dyn Zone) -> Result<i32, Refusal> {
+    if let Some((days, [])) = plain_date(text)
+        && let Ok(days) = i32::try_from(days)
+    {
+        return Ok(days);
+    }
     let days = Fields::read(text, false)
         .and_then(|fields| {
             fields.time()?;
@@ -444,6 +497,9 @@ fn in_range(us: Option<i64>, text: &str) -> Result<i64, Refusal> {
 
 /// Local µs. A zone is taken and left out.
 pub(super) fn parse_timestamp(text: &str, zone: &dyn Zone) -> Result<i64, Refusal> {
+    if let Some((local, [])) = plain_timestamp(text) {
+        return Ok(local);
+    }
     let local = Fields::read(text, false).and_then(|fields| {
         let local = fields.local()?;
         named_offset(&fields, local, zone).map(|_| local)
@@ -454,6 +510,19 @@ pub(super) fn parse_timestamp(text: &str, zone: &dyn Zone) -> Result<i64, Refusa
 /// µs since 1970 UTC. Without a zone in the text, the session's is meant.
 pub(super) fn parse_timestamptz(text: &str, zone: &dyn Zone) -> Result<i64, Refusal> {
     let name = "timestamp with time zone";
+    if let Some((local, rest)) = plain_timestamp(text) {
+        let hour = |at| two(rest, at).filter(|hours| *hours < 16).map(|hours| hours * 3600);
+        let offset = match rest {
+            [] => Some(zone.offset_at_local(local)),
+            [b'Z'] => Some(0),
+            [b'+', _, _] => hour(1).and_then(|seconds| i32::try_from(seconds).ok()),
+            [b'-', _, _] => hour(1).and_then(|seconds| i32::try_from(seconds).ok()).map(|s| -s),
+            _ => None,
+        };
+        if let Some(offset) = offset {
+            return in_range(local.checked_sub(i64::from(offset) * 1_000_000), text);
+        }
+    }
     let read = Fields::read(text, false).and_then(|fields| {
         let local = fields.local()?;
         let named = named_offset(&fields, local, zone)?;

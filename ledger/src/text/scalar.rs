@@ -28,7 +28,6 @@ pub(super) fn parse_int<T: TryFrom<i64>>(text: &str, kind: &Type) -> Result<T, R
     if count == 0 || (value.is_some() && !rest.is_empty()) {
         return Err(super::invalid(kind, text));
     }
-    let value = number.parse::<i64>().ok().and_then(|value| T::try_from(value).ok());
     value.ok_or_else(|| {
         let name = kind.base_name();
         Refusal::data("22003", format!("value \"{text}\" is out of range for type {name}"))
@@ -71,7 +70,7 @@ pub(crate) fn parse_f32(text: &str) -> Result<f32, Refusal> {
 }
 
 /// The shortest text that gives the double back, as PostgreSQL chooses it.
-pub(super) fn write_f64(out: &mut String, value: f64) {
+pub fn write_f64(out: &mut String, value: f64) {
     if let Some(word) = special(value) {
         out.push_str(word);
         return;
@@ -85,7 +84,7 @@ pub(super) fn write_f64(out: &mut String, value: f64) {
 }
 
 /// The shortest text that gives the float back, as PostgreSQL chooses it.
-pub(super) fn write_f32(out: &mut String, value: f32) {
+pub fn write_f32(out: &mut String, value: f32) {
     if let Some(word) = special(f64::from(value)) {
         out.push_str(word);
         return;

@@ -390,3 +390,39 @@ fn days_and_dates_are_inverse() {
         assert_eq!(time::days_of(year, month, day), days);
     }
 }
+
+#[test]
+fn the_form_that_programs_write_is_read_the_same_by_both_ways() {
+    // A blank in front leaves the short way out.
+    for day in [
+        "2026-03-31",
+        "2026-02-28",
+        "2026-02-29",
+        "0001-01-01",
+        "0000-01-01",
+        "9999-12-31",
+        "2026-13-01",
+    ] {
+        for time in [
+            "",
+            " 00:00:00",
+            "T23:59:59.999999",
+            " 24:00:00",
+            " 10:30:00.5",
+            " 10:30:60",
+            " 10:30:00.1234567",
+            " 10:30:00.",
+        ] {
+            for zone in ["", "Z", "+02", "-15", "+16", "+05:30", "x"] {
+                let text = format!("{day}{time}{zone}");
+                for kind in [Type::Date, Type::Timestamp, Type::Timestamptz] {
+                    assert_eq!(
+                        shown(&kind, &text),
+                        shown(&kind, &format!(" {text}")),
+                        "{kind} {text}"
+                    );
+                }
+            }
+        }
+    }
+}
