@@ -33,6 +33,7 @@ mod system;
 mod text;
 
 pub use datum::{Datum, Span, array_of, datum_at, out_of_range, scalar_of};
+pub(crate) use text::{quote_ident, quote_literal};
 
 /// What a function sees beside its arguments.
 #[derive(Clone, Copy)]

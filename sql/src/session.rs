@@ -49,6 +49,8 @@ pub struct Session {
     /// The snapshot of the statement that runs.
     pub(crate) snapshot: Option<Snapshot>,
     last_transaction: Option<TransactionId>,
+    /// The client's text that the running statement is a part of.
+    pub(crate) source: Arc<str>,
 }
 
 impl std::fmt::Debug for Session {
@@ -86,6 +88,7 @@ impl Session {
             cancel,
             snapshot: None,
             last_transaction: None,
+            source: Arc::from(""),
         }
     }
 

@@ -144,7 +144,7 @@ impl Session {
             .ok_or_else(|| Error::new("54011", "tables can have at most 1600 columns"))?;
         let mut new = column::column(number, &written);
         if let Some(expression) = &written.default {
-            new.default = self.default_rule(&table, &written.kind, expression)?;
+            new.default = self.default_rule(&written.kind, expression)?;
             if let Some(default) = &new.default {
                 if default.rule.is_volatile() && !is_stable(&default.rule) {
                     return Err(Error::unsupported(
@@ -307,6 +307,7 @@ impl Session {
         if let Some(column) = table.columns.get_mut(usize::from(number.0).wrapping_sub(1)) {
             column.name = new.to_string();
         }
+        self.refresh_texts(&mut table)?;
         self.define(oid, Object::Table(table))
     }
 
@@ -340,7 +341,7 @@ impl Session {
                     )
                     .with_hint("Use ALTER TABLE ... ALTER COLUMN ... DROP IDENTITY instead."));
                 }
-                changed.default = self.default_rule(&table, &column.kind, value)?;
+                changed.default = self.default_rule(&column.kind, value)?;
             }
             ast::AlterColumnOperation::DropDefault => changed.default = None,
             ast::AlterColumnOperation::SetDataType { data_type, using, .. } => {

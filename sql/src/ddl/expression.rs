@@ -5,28 +5,23 @@ use ledger::table::ColumnDefault;
 use ledger::{Rule, Table, Type, Value};
 
 use crate::Error;
+use crate::plan::{compile_rule, rule_text};
 use crate::session::Session;
 
 impl Session {
     /// A column's default; `DEFAULT NULL` is none.
     pub(super) fn default_rule(
         &mut self,
-        table: &Table,
         kind: &Type,
         expression: &ast::Expr,
     ) -> Result<Option<ColumnDefault>, Error> {
-        let _ = table;
-        let zone = self.zone();
-        let Some(constant) = crate::dml::constant(expression, &[], zone)? else {
-            return Err(Error::unsupported("this default", "Use a constant."));
-        };
-        let value = match constant.value {
-            Value::Null => return Ok(None),
-            Value::Text(text) if constant.open => Value::parse(&text, kind, &zone)?,
-            value => value.assign_in(kind, &zone)?,
-        };
-        let text = value.to_text(kind, &zone);
-        Ok(Some(ColumnDefault { rule: Rule::Literal(value, kind.clone()), text }))
+        let context = self.query_context_of(&std::sync::Arc::clone(&self.source), &[])?;
+        let rule = compile_rule(&context, expression, None, Some(kind))?;
+        if matches!(rule, Rule::Literal(Value::Null, _)) {
+            return Ok(None);
+        }
+        let text = rule_text(&rule, None, &context.catalog);
+        Ok(Some(ColumnDefault { rule, text }))
     }
 
     /// A CHECK's rule, with what stands in its parentheses.
@@ -35,7 +30,20 @@ impl Session {
         table: &Table,
         expression: &ast::Expr,
     ) -> Result<(Rule, String), Error> {
-        let _ = table;
-        Err(Error::unsupported(format!("CHECK ({expression})"), "Leave it out."))
+        let context = self.query_context_of(&std::sync::Arc::clone(&self.source), &[])?;
+        let rule = compile_rule(&context, expression, Some(table), None)?;
+        let text = rule_text(&rule, Some(table), &context.catalog);
+        Ok((rule, text))
+    }
+
+    /// The texts of a table's CHECKs name its columns: they follow a new name.
+    pub(super) fn refresh_texts(&self, table: &mut Table) -> Result<(), Error> {
+        let catalog = self.catalog()?;
+        let texts: Vec<String> =
+            table.checks.iter().map(|check| rule_text(&check.rule, Some(table), &catalog)).collect();
+        for (check, text) in table.checks.iter_mut().zip(texts) {
+            check.text = text;
+        }
+        Ok(())
     }
 }

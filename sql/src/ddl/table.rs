@@ -109,7 +109,7 @@ impl Session {
                     None => column.default = Some(rule),
                 }
             } else if let Some(expression) = &written.default {
-                let default = self.default_rule(&table, &written.kind, expression)?;
+                let default = self.default_rule(&written.kind, expression)?;
                 if let Some(column) = table.columns.get_mut(place) {
                     column.default = default;
                 }

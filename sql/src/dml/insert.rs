@@ -201,7 +201,7 @@ impl Session {
 }
 
 /// A value that was given for a column; identity columns have their own mind.
-fn explicit(
+pub(super) fn explicit(
     column: &Column,
     value: Value,
     overriding: Option<Overriding>,

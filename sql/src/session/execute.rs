@@ -79,6 +79,7 @@ impl Session {
         prepared: Option<&Prepared>,
     ) -> Result<Outcome, Error> {
         let need = need_of(&statement.command);
+        self.source = std::sync::Arc::clone(statement.source());
         if need != Need::Nothing {
             self.open_snapshot()?;
         }

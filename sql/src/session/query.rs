@@ -19,13 +19,22 @@ use crate::types::PgType;
 impl Session {
     /// What a query sees of this session.
     pub(crate) fn query_context(&self, statement: &Statement) -> Result<QueryContext, Error> {
-        self.query_context_with(statement, &[])
+        self.query_context_of(statement.source(), &[])
     }
 
     /// The same with more relations.
     pub(crate) fn query_context_with(
         &self,
         statement: &Statement,
+        more: &[Arc<dyn Extension>],
+    ) -> Result<QueryContext, Error> {
+        self.query_context_of(statement.source(), more)
+    }
+
+    /// The same for a text that positions in errors count in.
+    pub(crate) fn query_context_of(
+        &self,
+        source: &Arc<str>,
         more: &[Arc<dyn Extension>],
     ) -> Result<QueryContext, Error> {
         let catalog = self.catalog()?;
@@ -54,7 +63,7 @@ impl Session {
             session_user: self.session_user.1.clone(),
             transaction_time_us: self.transaction.as_ref().map_or(now, |own| own.started_us),
             statement_time_us: now,
-            source: Arc::clone(statement.source()),
+            source: Arc::clone(source),
             extensions,
             session: Some(Arc::clone(&self.shared) as Arc<dyn std::any::Any + Send + Sync>),
             memory: Arc::clone(&self.engine.memory),

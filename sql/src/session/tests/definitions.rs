@@ -55,3 +55,48 @@ async fn roles_and_grants() {
     assert_eq!(state(&mut ann, "insert into t values (1)").await, "42501");
     assert_eq!(state(&mut admin, "drop role ann").await, "2BP01");
 }
+
+#[tokio::test]
+async fn checks_and_defaults() {
+    let engine = engine();
+    let mut session = session(&engine);
+    run(
+        &mut session,
+        "create table t (a int check (a > 0), b int default 1 + 2, c timestamptz default now(),
+            d text default current_user, constraint small check (a < 10 and b <> 7))",
+    )
+    .await
+    .expect("table");
+    assert_eq!(tag(&mut session, "insert into t (a) values (1)").await, "INSERT 0 1");
+    assert_eq!(state(&mut session, "insert into t (a) values (0)").await, "23514");
+    assert_eq!(state(&mut session, "insert into t (a, b) values (1, 7)").await, "23514");
+    assert_eq!(tag(&mut session, "alter table t alter a set default 5").await, "ALTER TABLE");
+    assert_eq!(tag(&mut session, "alter table t rename a to e").await, "ALTER TABLE");
+    assert_eq!(tag(&mut session, "insert into t default values").await, "INSERT 0 1");
+    assert_eq!(state(&mut session, "alter table t add check (e = 1)").await, "23514");
+    assert_eq!(tag(&mut session, "alter table t drop constraint small").await, "ALTER TABLE");
+    assert_eq!(tag(&mut session, "select * from t where e in (1, 5) and b = 3").await, "SELECT 2");
+}
+
+#[tokio::test]
+async fn merges() {
+    let engine = engine();
+    let mut session = session(&engine);
+    run(
+        &mut session,
+        "create table t (a int primary key, b int default 9); insert into t values (1, 1), (2, 2), (3, 3);
+         create table s (a int, b int); insert into s values (1, 10), (2, 0), (7, 70)",
+    )
+    .await
+    .expect("tables");
+    assert_eq!(
+        tag(
+            &mut session,
+            "merge into t using s on t.a = s.a when matched and s.b = 0 then delete
+             when matched then update set b = t.b + s.b when not matched then insert (a) values (s.a)",
+        )
+        .await,
+        "MERGE 3"
+    );
+    assert_eq!(ints(&engine, "t"), [[1, 11], [3, 3], [7, 9]]);
+}
