@@ -82,7 +82,6 @@ impl House {
         let key = identity::node_key(&config.data, is_new)?;
         let clock: Arc<dyn Clock> = Arc::new(RealClock);
         let (genesis, password) = genesis(&key, clock.as_ref())?;
-        let founded = genesis.header.hash();
         let disk = RealDisk::new(&blocks)
             .with_context(|| format!("can't use the directory {}", blocks.display()))?;
         let index = FjallIndex::open(&config.data.join(INDEX), storage::INDEX_CACHE_BYTES)?;
@@ -97,8 +96,8 @@ impl House {
         let node = raft::Node::open(Arc::new(disk), Some(genesis), options)
             .await
             .with_context(|| format!("can't open the chain in {}", config.data.display()))?;
-        // Whether this start's genesis is the chain's shows which password is the role's.
-        let password = if node.chain() == founded { password } else { None };
+        // Only the start that founds the chain sets the role's password.
+        let password = if node.founded() { password } else { None };
         Ok(Self { node, key, clock, password })
     }
 
