@@ -302,10 +302,10 @@ impl ScalarUDFImpl for Bound {
         &self,
         args: ScalarFunctionArgs,
     ) -> datafusion::error::Result<ColumnarValue> {
-        let running =
-            args.config_options.extensions.get::<Running>().ok_or_else(|| {
-                DataFusionError::Internal("a function without a query".to_owned())
-            })?;
+        let running = args.config_options.extensions.get::<Running>().cloned();
+        let running = running
+            .or_else(crate::read::planning_now)
+            .ok_or_else(|| DataFusionError::Internal("a function without a query".to_owned()))?;
         let returns = match (&self.returns, self.function.set) {
             (PgType::Array(row), true) => row.as_ref(),
             (returns, _) => returns,

@@ -4,6 +4,7 @@
 //! dropping the stream ends the query.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -342,10 +343,35 @@ pub async fn run(
         .with_default_features()
         .build();
     let session = SessionContext::new_with_state(state);
-    let physical = session.state().create_physical_plan(&plan).await?;
+    let state = session.state();
+    let running = Running(Arc::new(context.clone()));
+    let physical = while_planning(running, state.create_physical_plan(&plan)).await?;
     let stream = execute_stream(physical, session.task_ctx())?;
     let schema = Arc::clone(&planned.schema);
     Ok(stream.map(move |batch| dressed(&schema, &batch?)).boxed())
+}
+
+thread_local! {
+    /// The query that this thread is planning: parts of DataFusion's optimizer evaluate constants without
+    /// the query's options.
+    static PLANNING: RefCell<Option<Running>> = const { RefCell::new(None) };
+}
+
+/// The query that this thread is planning.
+pub(crate) fn planning_now() -> Option<Running> {
+    PLANNING.with_borrow(Clone::clone)
+}
+
+/// Polls the future with the query known to the thread.
+async fn while_planning<F: Future>(running: Running, future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(move |context| {
+        let before = PLANNING.replace(Some(running.clone()));
+        let result = future.as_mut().poll(context);
+        PLANNING.set(before);
+        result
+    })
+    .await
 }
 
 fn partitions() -> usize {

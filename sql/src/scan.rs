@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -122,9 +122,26 @@ fn batches(source: Source) -> Result<Batches, Error> {
 /// The batch's first columns under the query's schema.
 fn under(schema: &SchemaRef, batch: &RecordBatch, width: usize) -> Result<RecordBatch, Error> {
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    let columns = batch.columns().iter().take(width).cloned().collect();
+    let columns = batch
+        .columns()
+        .iter()
+        .take(width)
+        .zip(schema.fields())
+        .map(|(array, field)| retyped(array, field.data_type()))
+        .collect::<Result<_, _>>()?;
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
         .map_err(|error| Error::internal(format!("a scan's batch has another shape: {error}")))
+}
+
+/// The array under another name of its element: storage writes the element's type into its metadata.
+fn retyped(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, Error> {
+    match (array.as_list_opt::<i32>(), wanted) {
+        (Some(list), DataType::List(field)) if array.data_type() != wanted => {
+            let (_, offsets, values, nulls) = list.clone().into_parts();
+            Ok(Arc::new(ListArray::try_new(Arc::clone(field), offsets, values, nulls)?))
+        }
+        _ => Ok(Arc::clone(array)),
+    }
 }
 
 fn without_ended(

@@ -209,6 +209,10 @@ fn quotient_scale(coefficient: i128, scale: u8) -> u8 {
     } else {
         -i32::try_from((scale32 - digits) / 4 + 1).unwrap_or(1)
     };
+    // A dividend that begins with the divisor's digits is counted a group lower, as PostgreSQL guesses it.
+    let unit = magnitude > 0 && magnitude == 10_u128.pow(magnitude.ilog10());
+    let exact = unit && (i64::from(digits) - 1 - i64::from(scale)) % 4 == 0;
+    let weight = if exact { weight - 1 } else { weight };
     let shown = (16 - weight * 4).clamp(0, i32::from(scale));
     u8::try_from(shown).unwrap_or(scale)
 }

@@ -18,15 +18,14 @@ pub(super) fn functions() -> Vec<Function> {
     let mut all = clocks();
     all.extend(arithmetic());
     for kind in ["timestamp", "timestamptz", "date", "time", "interval"] {
-        all.push(
-            Function::row(&format!("extract(text, {kind}) numeric"), |c, a| part(c, a))
-                .returning_type(PgType::Numeric(Numeric {
-                    precision: 38,
-                    scale: 6,
-                    digits: Digits::Trimmed,
-                }))
-                .stable(),
-        );
+        for (name, scale) in [("extract", 0), ("stele_extract_3", 3), ("stele_extract_6", 6)] {
+            let shape = Numeric { precision: 38, scale, digits: Digits::Fixed };
+            all.push(
+                Function::row(&format!("{name}(text, {kind}) numeric"), part)
+                    .returning_type(PgType::Numeric(shape))
+                    .stable(),
+            );
+        }
         for name in ["date_part"] {
             all.push(
                 Function::row(&format!("{name}(text, {kind}) double precision"), |c, a| {
@@ -501,7 +500,10 @@ fn part(call: &Call<'_>, args: &[Datum]) -> Result<Datum, Error> {
         _ => return Ok(Datum::Null),
     };
     match found {
-        Some(d) => shaped(d, &Numeric { precision: 38, scale: 6, digits: Digits::Fixed }),
+        Some(d) => match call.returns {
+            PgType::Numeric(n) => shaped(d, n),
+            _ => Ok(Datum::Numeric(d)),
+        },
         None => Err(unknown_unit(text(args, 0), &kind.to_string())),
     }
 }

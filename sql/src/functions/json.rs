@@ -53,18 +53,14 @@ pub(super) fn functions() -> Vec<Function> {
             }
             _ => Err(Error::new("22023", "cannot delete from scalar")),
         }),
-        Function::row("to_json(anyelement) json", |c, a| Ok(of_argument(c, a, 0, false)?.into()))
-            .stable(),
+        Function::row("to_json(anyelement) json", |c, a| Ok(of_argument(c, a, 0)?.into())).stable(),
         Function::row("to_jsonb(anyelement) jsonb", |c, a| {
-            Ok(normalize(&of_argument(c, a, 0, true)?)?.into())
+            Ok(normalize(&of_argument(c, a, 0)?)?.into())
         })
         .stable(),
-        Function::row("row_to_json(any) json", |c, a| Ok(of_argument(c, a, 0, false)?.into()))
+        Function::row("row_to_json(any) json", |c, a| Ok(of_argument(c, a, 0)?.into())).stable(),
+        Function::row("array_to_json(anyarray) json", |c, a| Ok(of_argument(c, a, 0)?.into()))
             .stable(),
-        Function::row("array_to_json(anyarray) json", |c, a| {
-            Ok(of_argument(c, a, 0, false)?.into())
-        })
-        .stable(),
         Function::row("json_build_object(variadic any) json", |c, a| {
             Ok(object(c, a, " : ")?.into())
         })
@@ -83,12 +79,9 @@ pub(super) fn functions() -> Vec<Function> {
         })
         .with_nulls()
         .stable(),
-        Function::row("stele_json_agg(anyarray) json", |c, a| {
-            Ok(of_argument(c, a, 0, false)?.into())
-        })
-        .stable(),
+        Function::row("stele_json_agg(anyarray) json", |c, a| Ok(gathered(c, a).into())).stable(),
         Function::row("stele_jsonb_agg(anyarray) jsonb", |c, a| {
-            Ok(normalize(&of_argument(c, a, 0, true)?)?.into())
+            Ok(normalize(&of_argument(c, a, 0)?)?.into())
         })
         .stable(),
         Function::row("stele_json_object_agg(any) json", |c, a| Ok(pairs(c, a)?.into())).stable(),
@@ -362,11 +355,15 @@ fn quoted(text: &str) -> String {
     Json::String(text.to_owned()).to_string()
 }
 
-/// A value of any type as json. `spaced`: for jsonb, where it is normalised anyway.
+/// A value of any type as json.
 fn json_of(call: &Call<'_>, value: &Datum, kind: &PgType) -> String {
     match (value, kind) {
         (Datum::Null, _) => "null".to_owned(),
         (Datum::Text(text), PgType::Json | PgType::Jsonb) => text.clone(),
+        (Datum::Text(text), PgType::Bpchar(Some(n))) => {
+            let width = usize::try_from(*n).unwrap_or(0);
+            quoted(&format!("{text:<width$}"))
+        }
         (Datum::Bool(b), _) => b.to_string(),
         (Datum::Array(items), kind) => {
             let element = kind.element().unwrap_or(PgType::Text);
@@ -402,29 +399,20 @@ fn json_of(call: &Call<'_>, value: &Datum, kind: &PgType) -> String {
     }
 }
 
-fn of_argument(
-    call: &Call<'_>,
-    args: &[Datum],
-    index: usize,
-    _spaced: bool,
-) -> Result<String, Error> {
+fn of_argument(call: &Call<'_>, args: &[Datum], index: usize) -> Result<String, Error> {
     match (args.get(index), call.kinds.get(index)) {
-        (Some(value), Some(kind)) => Ok(match (value, kind) {
-            // The outermost array of json_agg and array_to_json has blanks after its commas in json_agg.
-            (Datum::Array(items), kind) if call.returns == &PgType::Json => {
-                let element = kind.element().unwrap_or(PgType::Text);
-                let parts: Vec<String> = items.iter().map(|i| json_of(call, i, &element)).collect();
-                format!("[{}]", parts.join(if is_aggregate(&element) { ", \n " } else { "," }))
-            }
-            (value, kind) => json_of(call, value, kind),
-        }),
+        (Some(value), Some(kind)) => Ok(json_of(call, value, kind)),
         _ => Err(Error::internal("a json of nothing")),
     }
 }
 
-/// Rows gathered by json_agg stand on lines of their own.
-fn is_aggregate(element: &PgType) -> bool {
-    matches!(element, PgType::Record(_))
+/// Values gathered by json_agg: a blank after each comma, rows on lines of their own.
+fn gathered(call: &Call<'_>, args: &[Datum]) -> String {
+    let element = call.kinds.first().and_then(PgType::element).unwrap_or(PgType::Text);
+    let items = args.first().map_or(&[][..], Datum::items);
+    let parts: Vec<String> = items.iter().map(|item| json_of(call, item, &element)).collect();
+    let comma = if matches!(element, PgType::Record(_)) { ", \n " } else { ", " };
+    format!("[{}]", parts.join(comma))
 }
 
 fn key_of(call: &Call<'_>, args: &[Datum], index: usize) -> Result<String, Error> {

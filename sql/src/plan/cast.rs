@@ -6,7 +6,7 @@ use datafusion::logical_expr::{Expr, cast as arrow_cast};
 use super::{Binder, Typed};
 use crate::Error;
 use crate::functions::cast::{self as runtime, How};
-use crate::functions::scalar_of;
+use crate::functions::{datum_at, scalar_of};
 use crate::types::{Category, Digits, Numeric, PgType};
 
 /// Where a cast is asked for.
@@ -41,12 +41,42 @@ impl Binder<'_> {
         if *target == PgType::Unknown {
             return Ok(value);
         }
+        // `::numeric` keeps every digit there is.
+        if *target == PgType::Numeric(Numeric::UNCONSTRAINED)
+            && allowed == Allowed::Explicit
+            && let Some(shape) = numeric_shape(&value.kind)
+        {
+            let digits =
+                if shape.digits == Digits::Declared { Digits::Fixed } else { shape.digits };
+            let shape = PgType::Numeric(Numeric { digits, ..shape });
+            return self.cast(value, &shape, Allowed::Assignment);
+        }
         let needed = needed(&value.kind, target);
         if needed.is_none_or(|needed| needed > allowed) {
             return Err(refused(&value.kind, target, needed));
         }
+        if let Some(literal) = self.folded(&value, target, allowed)? {
+            return Ok(Typed::new(literal, target.clone()));
+        }
         let expr = self.convert(value.expr, &value.kind, target, allowed);
         Ok(Typed::new(expr, target.clone()))
+    }
+
+    /// A number's literal is cast at once: bounds and frames must be plain numbers.
+    fn folded(
+        &self,
+        value: &Typed,
+        target: &PgType,
+        allowed: Allowed,
+    ) -> Result<Option<Expr>, Error> {
+        let Expr::Literal(scalar, _) = &value.expr else { return Ok(None) };
+        if !value.kind.is_number() || !target.is_number() {
+            return Ok(None);
+        }
+        let how = if allowed == Allowed::Explicit { How::Explicit } else { How::Assignment };
+        let datum = datum_at(scalar.to_array()?.as_ref(), 0)?;
+        let datum = runtime::convert(self.context, datum, &value.kind, target, how)?;
+        Ok(Some(Expr::Literal(scalar_of(target, datum)?, None)))
     }
 
     /// A literal, NULL or parameter gets its type.

@@ -135,6 +135,9 @@ impl Binder<'_> {
                 let both = from.expr.and(to.expr);
                 truth(if *negated { Expr::Not(Box::new(both)) } else { both })
             }
+            E::Like { negated: false, any: true, expr, pattern, escape_char: None } => {
+                self.quantified(expr, &ast::BinaryOperator::PGLikeMatch, pattern, false)
+            }
             E::Like { negated, any: false, expr, pattern, escape_char } => {
                 self.like(expr, pattern, escape_char.as_ref(), *negated, false)
             }
@@ -168,14 +171,18 @@ impl Binder<'_> {
                 self.call("timezone", args)
             }
             E::Extract { field, expr, .. } => {
-                let field = Typed::new(
-                    literal(ScalarValue::from(
-                        field.to_string().to_ascii_lowercase().trim_matches('\'').to_owned(),
-                    )),
-                    PgType::Text,
-                );
-                let args = vec![field, self.expr(expr)?];
-                self.call("extract", args)
+                let unit = field.to_string().to_ascii_lowercase();
+                let unit = unit.trim_matches('\'');
+                let value = self.expr(expr)?;
+                // The digits after the point are the unit's.
+                let name = match (unit.trim_end_matches('s'), &value.kind) {
+                    ("epoch", PgType::Date) => "extract",
+                    ("epoch" | "second" | "sec" | "julian", _) => "stele_extract_6",
+                    ("millisecond" | "msec" | "m", _) => "stele_extract_3",
+                    _ => "extract",
+                };
+                let unit = Typed::new(literal(ScalarValue::from(unit)), PgType::Text);
+                self.call(name, vec![unit, value])
             }
             E::Ceil {
                 expr,
@@ -704,6 +711,7 @@ impl Binder<'_> {
 /// The items of `(a, b)` or `ROW(a, b)`.
 fn row_items(node: &ast::Expr) -> Option<Vec<ast::Expr>> {
     match node {
+        ast::Expr::Nested(inner) => row_items(inner),
         ast::Expr::Tuple(items) => Some(items.clone()),
         ast::Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("row") => {
             match &function.args {

@@ -413,7 +413,7 @@ impl Binder<'_> {
                 .with_hint("Cast the output of the non-recursive term to the correct type."));
             }
         }
-        self.cast_rows(step, kinds, Allowed::Explicit)
+        self.cast_rows(step, kinds, Allowed::Assignment)
     }
 
     /// The rows of a WITH query where it is named, with names of their own.

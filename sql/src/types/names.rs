@@ -311,7 +311,10 @@ fn custom_type(name: &ast::ObjectName, modifiers: &[String]) -> Result<PgType, E
         [name] => (None, name.as_str()),
         [schema, name] => (Some(schema.as_str()), name.as_str()),
         _ => {
-            return Err(Error::new("42704", format!("type \"{}\" does not exist", parts.join("."))));
+            return Err(Error::new(
+                "42704",
+                format!("type \"{}\" does not exist", parts.join(".")),
+            ));
         }
     };
     let missing = || Error::new("42704", format!("type \"{}\" does not exist", parts.join(".")));

@@ -367,6 +367,8 @@ impl Binder<'_> {
                 // Without rows the sum is NULL, and so is the quotient: the count must not divide by zero.
                 let zero = literal(ScalarValue::from(0_i64));
                 let count = datafusion::functions::core::nullif().call(vec![count, zero]);
+                let shape = PgType::Numeric(super::super::operator::shape(&total.kind));
+                let total = self.cast(total, &shape, Allowed::Implicit)?;
                 self.quotient(total, Typed::new(count, PgType::Int8))
             }
             PgType::Interval => {
