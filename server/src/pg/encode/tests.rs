@@ -73,6 +73,7 @@ fn floats_are_laid_out_as_in_postgresql() {
         (1.5e-7, "1.5e-07"),
         (1e300, "1e+300"),
         (-2.5e-300, "-2.5e-300"),
+        (1e23, "9.999999999999999e+22"),
         (f64::NAN, "NaN"),
         (f64::INFINITY, "Infinity"),
         (f64::NEG_INFINITY, "-Infinity"),

@@ -260,16 +260,27 @@ fn put_format(out: &mut BytesMut, text: std::fmt::Arguments<'_>) {
 }
 
 fn put_float8(out: &mut BytesMut, value: f64) {
-    match odd_float(value) {
-        Some(name) => out.put_slice(name),
-        None => put_shortest(out, format_args!("{value:e}"), 15),
+    if let Some(name) = odd_float(value) {
+        return out.put_slice(name);
+    }
+    // Great or long numbers may lie between two floats, where the shortest text isn't PostgreSQL's.
+    let small = value.abs() < 9_007_199_254_740_992.0;
+    if !small || !put_shortest(out, format_args!("{value:e}"), 15, 15) {
+        let mut text = String::new();
+        ledger::text::write_f64(&mut text, value);
+        out.put_slice(text.as_bytes());
     }
 }
 
 fn put_float4(out: &mut BytesMut, value: f32) {
-    match odd_float(value.into()) {
-        Some(name) => out.put_slice(name),
-        None => put_shortest(out, format_args!("{value:e}"), 6),
+    if let Some(name) = odd_float(value.into()) {
+        return out.put_slice(name);
+    }
+    let small = value.abs() < 16_777_216.0;
+    if !small || !put_shortest(out, format_args!("{value:e}"), 6, 6) {
+        let mut text = String::new();
+        ledger::text::write_f32(&mut text, value);
+        out.put_slice(text.as_bytes());
     }
 }
 
@@ -286,14 +297,23 @@ fn odd_float(value: f64) -> Option<&'static [u8]> {
 }
 
 /// Writes `text`, which is in Rust's shortest exponent form, as PostgreSQL lays it out: an exponent from
-/// `limit` on and below -4.
-fn put_shortest(out: &mut BytesMut, text: std::fmt::Arguments<'_>, limit: i32) {
+/// `limit` on and below -4. Writes nothing, and says so, if there are more than `most` digits.
+fn put_shortest(
+    out: &mut BytesMut,
+    text: std::fmt::Arguments<'_>,
+    limit: i32,
+    most: usize,
+) -> bool {
     let mut buffer = [0_u8; 64];
     let mut rest = &mut buffer[..];
     drop(rest.write_fmt(text));
     let left = rest.len();
     let (mantissa, exponent) = split_exponent(buffer.get(..64 - left).unwrap_or_default());
+    if mantissa.iter().filter(|byte| byte.is_ascii_digit()).count() > most {
+        return false;
+    }
     put_float_parts(out, mantissa, exponent, limit);
+    true
 }
 
 fn split_exponent(text: &[u8]) -> (&[u8], i32) {
