@@ -462,7 +462,11 @@ impl<V: View> Staged<V> {
     ) -> Vec<VersionId> {
         found.truncate(limit);
         if let Some(keys) = self.keys.get(&index) {
-            found.extend(keys.find(key).take(limit - found.len()));
+            // A new index has keys of versions of the base, too, which may have ended since it was filled.
+            let table = self.catalog.index(index).map(|index| index.table);
+            let ended = table.and_then(|table| self.ended.get(&table));
+            let alive = |version: &VersionId| ended.is_none_or(|ended| !ended.contains(version));
+            found.extend(keys.find(key).filter(alive).take(limit - found.len()));
         }
         found
     }

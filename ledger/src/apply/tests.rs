@@ -349,6 +349,22 @@ fn new_constraints_are_checked_on_old_rows() {
 }
 
 #[test]
+fn a_new_index_forgets_rows_that_the_transaction_ends() {
+    let memory = filled();
+    let key = || define(Oid(16600), index("parent_name_key", PARENT, &[2], true));
+    let update =
+        Operation::Update { table: PARENT, previous: at(2, 0), row: parent_row(1, Some("a")) };
+    admitted(&memory, vec![key(), update]);
+    let moved = vec![
+        key(),
+        Operation::Delete { table: CHILD, previous: at(2, 2) },
+        Operation::Delete { table: PARENT, previous: at(2, 0) },
+        insert(PARENT, parent_row(9, Some("a"))),
+    ];
+    admitted(&memory, moved);
+}
+
+#[test]
 fn definitions_hold_together() {
     let memory = filled();
     let drop_parent = || Operation::Drop { oid: PARENT };
