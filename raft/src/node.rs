@@ -203,6 +203,10 @@ impl Order for Node {
         Ok(())
     }
 
+    fn sign_digest(&self, tip: &ledger::Tip) -> Option<ledger::proof::Digest> {
+        Some(ledger::proof::Digest::sign(tip, &self.key))
+    }
+
     fn submit(&self, transaction: Transaction) -> BoxFuture<'static, Result<Receipt, SubmitError>> {
         let queued = match (self.fault(), &self.running) {
             (Some(Fault::DiskFull { .. }), _) => Err(storage::Shortage::Disk.into()),

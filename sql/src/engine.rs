@@ -64,7 +64,11 @@ impl std::fmt::Debug for Engine {
 
 /// What queries may name beside the ledger's own tables and the built-in functions.
 fn extensions() -> Arc<[Arc<dyn Extension>]> {
-    Arc::from(vec![Arc::new(crate::sequence::functions::SequenceFunctions::new()) as Arc<dyn Extension>])
+    let sequences = crate::sequence::functions::SequenceFunctions::new();
+    Arc::from(vec![
+        Arc::new(sequences) as Arc<dyn Extension>,
+        Arc::new(crate::catalog::Catalogs) as Arc<dyn Extension>,
+    ])
 }
 
 impl Engine {

@@ -3,6 +3,7 @@
 
 pub mod as_of;
 mod cancel;
+pub mod catalog;
 pub mod copy;
 mod cursor;
 mod ddl;
@@ -12,6 +13,7 @@ pub mod error;
 pub mod functions;
 mod names;
 mod normal;
+pub mod ledger_views;
 pub mod outcome;
 mod overlay;
 pub mod plan;

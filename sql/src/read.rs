@@ -143,6 +143,8 @@ pub trait Extension: Send + Sync {
 pub struct Planned {
     /// The plan, with placeholders for the parameters.
     pub(crate) plan: LogicalPlan,
+    /// A query of the catalogs alone: their own evaluator runs it, and `plan` is empty.
+    pub(crate) catalog: Option<Arc<crate::catalog::evaluator::Plan>>,
     /// The result's columns.
     pub columns: Vec<ResultColumn>,
     /// The result's types, as many as `columns`.
@@ -219,6 +221,11 @@ pub fn plan_query(
     query: &datafusion::sql::sqlparser::ast::Query,
     options: PlanOptions<'_>,
 ) -> Result<Planned, Error> {
+    if options.targets.is_none()
+        && let Some(planned) = crate::catalog::planned(context, query, options.parameter_oids)?
+    {
+        return Ok(planned);
+    }
     let mut binder =
         crate::plan::Binder::new(context, options.parameter_oids)?.with_targets(options.targets);
     let rows = binder.query(query)?;
@@ -254,6 +261,7 @@ fn finish_plan(binder: crate::plan::Binder<'_>, rows: crate::plan::Rows) -> Resu
         binder.parameters.iter().map(|kind| kind.clone().unwrap_or(PgType::Text)).collect();
     Ok(Planned {
         plan,
+        catalog: None,
         columns,
         types: types.into_iter().map(|(kind, _)| kind).collect(),
         parameters,
@@ -335,6 +343,10 @@ pub async fn run(
     planned: &Planned,
     parameters: &[Parameter],
 ) -> Result<BoxStream<'static, Result<RecordBatch, Error>>, Error> {
+    if let Some(plan) = &planned.catalog {
+        let batch = crate::catalog::run(context, planned, plan, parameters)?;
+        return Ok(futures::stream::iter([Ok(batch)]).boxed());
+    }
     let plan = with_parameters(context, planned, parameters)?;
     let config = SessionConfig::from(options(context)).with_target_partitions(partitions());
     let state = SessionStateBuilder::new()
@@ -392,6 +404,24 @@ fn with_parameters(
     planned: &Planned,
     parameters: &[Parameter],
 ) -> Result<LogicalPlan, Error> {
+    let datums = parameter_values(context, planned, parameters)?;
+    if datums.is_empty() {
+        return Ok(planned.plan.clone());
+    }
+    let mut values = HashMap::with_capacity(parameters.len());
+    for (index, (datum, kind)) in datums.into_iter().zip(&planned.parameters).enumerate() {
+        let scalar = crate::functions::scalar_of(kind, datum)?;
+        values.insert((index + 1).to_string(), ScalarAndMetadata::new(scalar, None));
+    }
+    Ok(planned.plan.clone().with_param_values(ParamValues::Map(values))?)
+}
+
+/// The parameters' values in the types that the plan gave them.
+pub(crate) fn parameter_values(
+    context: &QueryContext,
+    planned: &Planned,
+    parameters: &[Parameter],
+) -> Result<Vec<Datum>, Error> {
     if parameters.len() < planned.parameters.len() {
         return Err(Error::new(
             "08P01",
@@ -402,16 +432,11 @@ fn with_parameters(
             ),
         ));
     }
-    if planned.parameters.is_empty() {
-        return Ok(planned.plan.clone());
-    }
-    let mut values = HashMap::with_capacity(parameters.len());
-    for (index, (parameter, kind)) in parameters.iter().zip(&planned.parameters).enumerate() {
-        let datum = parameter_value(context, parameter, kind)?;
-        let scalar = crate::functions::scalar_of(kind, datum)?;
-        values.insert((index + 1).to_string(), ScalarAndMetadata::new(scalar, None));
-    }
-    Ok(planned.plan.clone().with_param_values(ParamValues::Map(values))?)
+    parameters
+        .iter()
+        .zip(&planned.parameters)
+        .map(|(parameter, kind)| parameter_value(context, parameter, kind))
+        .collect()
 }
 
 /// A parameter's value in the type that the plan gave it.

@@ -21,6 +21,7 @@ use storage::{ScanColumn, Snapshot};
 
 use crate::Error;
 use crate::functions::{Datum, datum_at, external};
+use crate::read::Running;
 use crate::scan::{Rows, Source};
 use crate::types::PgType;
 
@@ -55,6 +56,8 @@ pub(crate) struct LedgerTable {
     oid: Oid,
     snapshot: Snapshot,
     overlay: Option<Arc<dyn Overlay>>,
+    /// It shows this snapshot whenever it is read; else the running query's, since plans outlive statements.
+    fixed: bool,
     columns: Vec<(ScanColumn, PgType)>,
     schema: SchemaRef,
     /// Unique and plain indexes: OID and columns.
@@ -105,10 +108,28 @@ impl LedgerTable {
             oid,
             snapshot,
             overlay,
+            fixed: false,
             columns,
             schema: Arc::new(Schema::new(fields)),
             indexes,
             kinds,
+        }
+    }
+
+    /// The same, of one height for ever.
+    pub(crate) fn fixed(mut self) -> Self {
+        self.fixed = true;
+        self
+    }
+
+    /// What a query reads: its own snapshot and rows, unless the height is fixed.
+    fn current(&self, state: &dyn Session) -> (Snapshot, Option<Arc<dyn Overlay>>) {
+        match state.config_options().extensions.get::<Running>() {
+            Some(Running(context)) if !self.fixed => {
+                let overlay = context.overlay.clone().filter(|overlay| overlay.touches(self.oid));
+                (context.snapshot.clone(), overlay)
+            }
+            _ => (self.snapshot.clone(), self.overlay.clone()),
         }
     }
 
@@ -153,7 +174,7 @@ impl LedgerTable {
     }
 
     /// The versions that the filters leave over, by an index that they fix wholly; `None`: scan.
-    fn by_index(&self, filters: &[Expr]) -> Result<Option<Vec<VersionId>>, Error> {
+    fn by_index(&self, snapshot: &Snapshot, filters: &[Expr]) -> Result<Option<Vec<VersionId>>, Error> {
         let mut fixed: BTreeMap<ColumnNumber, Vec<ScalarValue>> = BTreeMap::new();
         for filter in filters {
             if let Some((number, values)) = self.equality(filter) {
@@ -196,7 +217,7 @@ impl LedgerTable {
         let mut versions = Vec::new();
         for values in keys {
             let bytes = key::encode_key(&values);
-            versions.extend(self.snapshot.lookup(*index, &bytes).map_err(fault)?);
+            versions.extend(snapshot.lookup(*index, &bytes).map_err(fault)?);
         }
         versions.sort_unstable();
         versions.dedup();
@@ -222,7 +243,7 @@ impl TableProvider for LedgerTable {
 
     async fn scan(
         &self,
-        _state: &dyn Session,
+        state: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
         limit: Option<usize>,
@@ -232,11 +253,12 @@ impl TableProvider for LedgerTable {
         let schema = Arc::new(self.schema.project(chosen)?);
         let columns: Vec<ScanColumn> =
             chosen.iter().filter_map(|i| self.columns.get(*i)).map(|(column, _)| *column).collect();
-        let versions = self.by_index(filters).map_err(external)?;
+        let (snapshot, overlay) = self.current(state);
+        let versions = self.by_index(&snapshot, filters).map_err(external)?;
         let source = Source {
             table: self.oid,
-            snapshot: self.snapshot.clone(),
-            overlay: self.overlay.clone(),
+            snapshot,
+            overlay,
             columns,
             schema: Arc::clone(&schema),
             versions,

@@ -25,6 +25,12 @@ pub trait Order: Send + Sync {
     /// [`SubmitError::Refused`] when a row can't be committed to (its bytes don't fit its table).
     fn sign(&self, transaction: &mut Transaction) -> Result<(), SubmitError>;
 
+    /// Signs the chain's end for an auditor to keep; `None` on a node without a member's key.
+    fn sign_digest(&self, tip: &ledger::Tip) -> Option<ledger::proof::Digest> {
+        let _unsigned = tip;
+        None
+    }
+
     /// Hands a signed transaction in and waits until it is durable and applied on this node, or refused.
     ///
     /// The transaction is handed in when this function returns, not when the future is first polled;

@@ -122,6 +122,10 @@ impl Order for Solo {
         Ok(())
     }
 
+    fn sign_digest(&self, tip: &Tip) -> Option<ledger::proof::Digest> {
+        Some(ledger::proof::Digest::sign(tip, &self.key))
+    }
+
     fn submit(&self, transaction: Transaction) -> BoxFuture<'static, Result<Receipt, SubmitError>> {
         let outcome = self.order(transaction);
         Box::pin(async move { outcome })

@@ -75,14 +75,8 @@ impl Session {
                 let targets: Vec<&Column> =
                     numbers.iter().filter_map(|number| table.column(*number)).collect();
                 let mut known = self.know_selected(statement, &query, &targets, oids)?;
-                let returning = update.returning.as_deref();
-                let found = self.know_returning(statement, oid, table, &alias, returning);
-                known.columns = if update.from.is_some() {
-                    dml::own_columns_only(returning)?;
-                    found.map_err(dml::beside_own)?
-                } else {
-                    found?
-                };
+                known.columns =
+                    self.know_returning(statement, oid, table, &alias, update.returning.as_deref())?;
                 Ok(known)
             }
             Command::Delete { delete, with } => {
@@ -92,14 +86,8 @@ impl Session {
                 let oid = self.find_table(&catalog, &name)?;
                 let table = table_of(&catalog, oid)?;
                 let mut known = self.know_selected(statement, &query, &[], oids)?;
-                let returning = delete.returning.as_deref();
-                let found = self.know_returning(statement, oid, table, &alias, returning);
-                known.columns = if delete.using.is_some() {
-                    dml::own_columns_only(returning)?;
-                    found.map_err(dml::beside_own)?
-                } else {
-                    found?
-                };
+                known.columns =
+                    self.know_returning(statement, oid, table, &alias, delete.returning.as_deref())?;
                 Ok(known)
             }
             Command::Show(name) => {

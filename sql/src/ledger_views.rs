@@ -1,0 +1,94 @@
+//! The ledger in SQL: blocks, transactions, tables and members as relations of the schema `ledger`; a table as of a
+//! point of the chain, its history, what differs between two points; verification and the signed digest. It reads
+//! snapshots and never writes.
+
+mod chain;
+mod digest;
+mod lazy;
+mod past;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+use std::sync::Arc;
+
+use storage::{Snapshot, State};
+
+use crate::Error;
+use crate::functions::{Datum, Function};
+use crate::read::{QueryContext, VirtualTable};
+use crate::shared::SessionShared;
+
+/// The session that a query runs in.
+pub(crate) fn session(context: &QueryContext) -> Option<&SessionShared> {
+    context.session.as_deref()?.downcast_ref::<SessionShared>()
+}
+
+/// The state that the session's node keeps.
+fn state(context: &QueryContext) -> Result<&Arc<State>, Error> {
+    session(context)
+        .map(|session| session.engine.state())
+        .ok_or_else(|| Error::internal("the past was asked for without a session"))
+}
+
+/// The snapshot of a point of the chain: `block:N`, `tx:UUID`, a time as text or as a value.
+fn snapshot_at(context: &QueryContext, point: &Datum) -> Result<Snapshot, Error> {
+    let state = state(context)?;
+    match point {
+        Datum::Text(text) => crate::as_of::snapshot(state, text, context.zone),
+        Datum::Timestamptz(time_us) => {
+            let height = state.height_at_time(*time_us).ok_or_else(|| {
+                Error::new("22023", "the chain began after this time")
+            })?;
+            state.snapshot_at(height).map_err(|error| Error::new("22023", error.to_string()))
+        }
+        Datum::Null => Err(Error::new("22004", "the point of the chain is NULL")),
+        _ => Err(Error::new("22023", "the point of the chain is neither a text nor a time")
+            .with_hint("Write 'block:N', 'tx:UUID', or a time.")),
+    }
+}
+
+/// A relation of the schema `ledger`.
+pub(crate) fn relation(name: &str) -> Option<VirtualTable> {
+    Some(match name {
+        "blocks" => chain::blocks(),
+        "transactions" => chain::transactions(),
+        "tables" => chain::tables(),
+        "members" => chain::members(),
+        _ => return None,
+    })
+}
+
+/// A function of the schema `ledger` that gives a relation.
+///
+/// # Errors
+/// 42883 for other arguments; what the functions say.
+pub(crate) fn table_function(
+    context: &QueryContext,
+    name: &str,
+    arguments: &[Datum],
+) -> Result<Option<VirtualTable>, Error> {
+    match (name, arguments) {
+        ("as_of", [Datum::Text(table), point]) => past::as_of(context, table, point).map(Some),
+        ("history", [Datum::Text(table)]) => past::history(context, table).map(Some),
+        ("diff", [Datum::Text(table), from, to]) => past::diff(context, table, from, to).map(Some),
+        ("verify", []) => Ok(Some(verify::relation())),
+        ("as_of" | "history" | "diff" | "verify", _) => Err(Error::new(
+            "42883",
+            format!("function ledger.{name} with these arguments does not exist"),
+        )
+        .with_hint(
+            "There are ledger.as_of(table, point), ledger.history(table), ledger.diff(table, from, to) and ledger.verify().",
+        )),
+        _ => Ok(None),
+    }
+}
+
+/// Scalar functions of the schema `ledger`.
+pub(crate) fn functions(schema: Option<&str>, name: &str) -> Vec<Arc<Function>> {
+    if schema == Some("ledger") && name == "digest" {
+        vec![Arc::new(digest::function())]
+    } else {
+        Vec::new()
+    }
+}

@@ -1,0 +1,230 @@
+//! `ledger.blocks`, `ledger.transactions`, `ledger.tables`, `ledger.members`.
+
+use ledger::table::Mode;
+use ledger::Height;
+use storage::{BlockRecord, Snapshot, TransactionRecord};
+
+use super::lazy::{self, Batches};
+use crate::Error;
+use crate::functions::Datum;
+use crate::read::{QueryContext, VirtualTable};
+use crate::table::fault;
+use crate::types::PgType;
+
+/// Blocks whose rows are made at a time.
+const STEP: u64 = 2048;
+
+fn text(value: impl ToString) -> Datum {
+    Datum::Text(value.to_string())
+}
+
+fn number(value: u64) -> Datum {
+    Datum::Int(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+fn named(columns: &[(&str, PgType)]) -> Vec<(String, PgType)> {
+    columns.iter().map(|(name, kind)| ((*name).to_owned(), kind.clone())).collect()
+}
+
+/// Rows made from ranges of blocks, up to a snapshot's height.
+fn by_blocks(
+    snapshot: Snapshot,
+    kinds: Vec<PgType>,
+    rows: impl Fn(&Snapshot, std::ops::Range<Height>) -> Result<Vec<Vec<Datum>>, Error> + Send + 'static,
+) -> Batches {
+    let end = snapshot.height().0 + 1;
+    let starts = (0..end).step_by(usize::try_from(STEP).unwrap_or(1));
+    Box::new(starts.map(move |start| {
+        let range = Height(start)..Height((start + STEP).min(end));
+        lazy::batch(&kinds, rows(&snapshot, range)?)
+    }))
+}
+
+fn chosen(columns: &[(String, PgType)], places: &[usize]) -> Vec<PgType> {
+    places.iter().filter_map(|place| columns.get(*place)).map(|column| column.1.clone()).collect()
+}
+
+/// One row for each block.
+pub(super) fn blocks() -> VirtualTable {
+    let columns = named(&[
+        ("height", PgType::Int8),
+        ("hash", PgType::Text),
+        ("parent", PgType::Text),
+        ("transactions_root", PgType::Text),
+        ("history_root", PgType::Text),
+        ("time", PgType::Timestamptz),
+        ("proposer", PgType::Text),
+        ("transactions", PgType::Int4),
+    ]);
+    let kinds = columns.clone();
+    lazy::table(0, columns, move |context, places| {
+        let places = places.to_vec();
+        let kinds = chosen(&kinds, &places);
+        Ok(by_blocks(context.snapshot.clone(), kinds, move |snapshot, range| {
+            let records = snapshot.blocks(range);
+            Ok(records
+                .iter()
+                .map(|record| places.iter().map(|place| block_cell(record, *place)).collect())
+                .collect())
+        }))
+    })
+}
+
+fn block_cell(record: &BlockRecord, place: usize) -> Datum {
+    let header = &record.header;
+    match place {
+        0 => number(header.height.0),
+        1 => text(record.hash),
+        2 => text(header.parent),
+        3 => text(header.transactions_root),
+        4 => text(header.history_root),
+        5 => Datum::Timestamptz(header.time_us),
+        6 => text(header.proposer),
+        _ => number(header.transaction_count.into()),
+    }
+}
+
+/// The place of the column that only the block itself has.
+const STATEMENT: usize = 9;
+
+/// One row for each transaction.
+pub(super) fn transactions() -> VirtualTable {
+    let columns = named(&[
+        ("tx", PgType::Uuid),
+        ("block", PgType::Int8),
+        ("position", PgType::Int4),
+        ("time", PgType::Timestamptz),
+        ("user_name", PgType::Text),
+        ("member", PgType::Text),
+        ("read_block", PgType::Int8),
+        ("operations", PgType::Int4),
+        ("idempotency_key", PgType::Text),
+        ("statement", PgType::Text),
+    ]);
+    let kinds = columns.clone();
+    lazy::table(0, columns, move |context, places| {
+        let places = places.to_vec();
+        let kinds = chosen(&kinds, &places);
+        let from_block = places.contains(&STATEMENT);
+        Ok(by_blocks(context.snapshot.clone(), kinds, move |snapshot, range| {
+            let mut rows = Vec::new();
+            for record in snapshot.blocks(range) {
+                let height = record.header.height;
+                let listed = snapshot.transactions(height..Height(height.0 + 1));
+                let block = if from_block && !listed.is_empty() {
+                    Some(snapshot.block(height).map_err(fault)?)
+                } else {
+                    None
+                };
+                for transaction in listed {
+                    let statement = block
+                        .as_ref()
+                        .and_then(|block| {
+                            block.transactions.get(usize::try_from(transaction.transaction).ok()?)
+                        })
+                        .map_or(Datum::Null, |found| text(&found.statement));
+                    rows.push(
+                        places
+                            .iter()
+                            .map(|place| match *place {
+                                STATEMENT => statement.clone(),
+                                place => transaction_cell(&record, &transaction, place),
+                            })
+                            .collect(),
+                    );
+                }
+            }
+            Ok(rows)
+        }))
+    })
+}
+
+fn transaction_cell(block: &BlockRecord, transaction: &TransactionRecord, place: usize) -> Datum {
+    match place {
+        0 => Datum::Uuid(transaction.id.0),
+        1 => number(transaction.height.0),
+        2 => number(transaction.transaction.into()),
+        3 => Datum::Timestamptz(block.header.time_us),
+        4 => text(&transaction.user),
+        5 => text(transaction.member),
+        6 => number(transaction.snapshot.0),
+        7 => number(transaction.operations.into()),
+        _ => transaction.idempotency_key.as_ref().map_or(Datum::Null, text),
+    }
+}
+
+/// One row for each table, with what the ledger keeps of it.
+pub(super) fn tables() -> VirtualTable {
+    let columns = named(&[
+        ("oid", PgType::Oid),
+        ("schema_name", PgType::Name),
+        ("table_name", PgType::Name),
+        ("mode", PgType::Text),
+        ("retain_days", PgType::Int4),
+        ("redactable", PgType::Array(Box::new(PgType::Text))),
+        ("live_rows", PgType::Int8),
+        ("versions", PgType::Int8),
+        ("last_block", PgType::Int8),
+    ]);
+    lazy::small(columns, |context| Ok(table_rows(context)))
+}
+
+fn table_rows(context: &QueryContext) -> Vec<Vec<Datum>> {
+    let snapshot = &context.snapshot;
+    context
+        .catalog
+        .tables()
+        .map(|(oid, table)| {
+            let schema = context.catalog.schema(table.schema).map_or("", |schema| &schema.name);
+            let mode = match table.mode {
+                Mode::AppendOnly => "append_only",
+                Mode::Updatable => "updatable",
+            };
+            let redactable = table
+                .columns
+                .iter()
+                .filter(|column| column.redactable && !column.dropped)
+                .map(|column| text(&column.name))
+                .collect();
+            vec![
+                number(oid.0.into()),
+                text(schema),
+                text(&table.name),
+                text(mode),
+                table.retain_days.map_or(Datum::Null, |days| number(days.into())),
+                Datum::Array(redactable),
+                number(snapshot.row_count(oid)),
+                number(snapshot.version_count(oid)),
+                snapshot.last_change(oid).map_or(Datum::Null, |height| number(height.0)),
+            ]
+        })
+        .collect()
+}
+
+/// One row for each member.
+pub(super) fn members() -> VirtualTable {
+    let columns = named(&[
+        ("oid", PgType::Oid),
+        ("name", PgType::Text),
+        ("member", PgType::Text),
+        ("public_key", PgType::Text),
+    ]);
+    lazy::small(columns, |context| Ok(member_rows(context)))
+}
+
+fn member_rows(context: &QueryContext) -> Vec<Vec<Datum>> {
+    context
+        .catalog
+        .members()
+        .map(|(oid, member)| {
+            let key: String =
+                member.public_key.0.iter().map(|byte| format!("{byte:02x}")).collect();
+            vec![
+                number(oid.0.into()),
+                text(&member.name),
+                text(member.public_key.member()),
+                text(key),
+            ]
+        })
+        .collect()
+}
