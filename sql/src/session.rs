@@ -21,7 +21,7 @@ use crate::cancel::{Bounds, CancelToken};
 use crate::cursor::Cursor;
 use crate::engine::Engine;
 use crate::error::Notice;
-use crate::outcome::{Outcome, Parameter, Prepared};
+use crate::outcome::{Outcome, Parameter, Prepared, ResultColumn};
 use crate::overlay::{Overlay, Sight};
 use crate::shared::{self, SessionShared};
 use crate::statement::{self, Statement};
@@ -182,6 +182,11 @@ impl Session {
     /// The connection's named statements share their names.
     pub fn take_deallocated(&mut self) -> Vec<Option<String>> {
         std::mem::take(&mut self.deallocated)
+    }
+
+    /// The columns of an SQL cursor: drivers describe it by message, as a portal.
+    pub fn cursor_columns(&self, name: &str) -> Option<&[ResultColumn]> {
+        self.cursors.get(name).map(|cursor| cursor.columns.as_slice())
     }
 
     /// Cancels what this session executes, from anywhere.

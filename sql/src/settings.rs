@@ -449,6 +449,10 @@ pub(crate) fn names_of(text: &str) -> Vec<String> {
 
 /// A setting that a statement changed, to be told to the client.
 pub(crate) fn changes(before: &Settings, after: &Settings) -> Vec<(String, String)> {
+    // Asked after every statement, and most change nothing.
+    if before.session.ptr_eq(&after.session) && before.local.ptr_eq(&after.local) {
+        return Vec::new();
+    }
     let old = before.reported();
     after.reported().into_iter().filter(|pair| !old.contains(pair)).collect()
 }

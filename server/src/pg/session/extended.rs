@@ -114,6 +114,13 @@ impl<S: Stream> Session<S> {
                 reply::parameter_description(&mut self.wire.output, &prepared.parameters);
                 (prepared, Vec::new())
             }
+            // An SQL cursor is a portal too: drivers describe it before they FETCH.
+            Target::Portal(name) if !self.portals.contains_key(name) => {
+                let columns = self.sql.cursor_columns(name).map(<[_]>::to_vec);
+                let columns = columns.ok_or_else(|| no_portal(name))?;
+                self.row_description(&columns, &[]);
+                return Ok(());
+            }
             Target::Portal(name) => {
                 let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
                 (Arc::clone(&portal.prepared), portal.formats.clone())
