@@ -2,6 +2,8 @@
 //! end of each statement and for the sequencer before a block.
 
 mod details;
+#[cfg(test)]
+mod model;
 pub(crate) mod plan;
 pub mod privilege;
 mod rows;

@@ -8,6 +8,10 @@ const MAX_DEPTH: u32 = 512;
 /// Digits that a number's plain form may have.
 const MAX_NUMBER: usize = 1000;
 
+/// Bytes that a document's numbers may have in plain form, as PostgreSQL bounds the whole document: a short
+/// exponent makes a long number, and an array many of them.
+const MAX_NUMBERS: usize = 268_435_455;
+
 /// A parsed document.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Json {
@@ -30,7 +34,7 @@ pub(crate) enum Json {
 /// # Errors
 /// 22P02 when it is not, 54001 when it is nested too deep.
 pub fn check(text: &str) -> Result<(), Refusal> {
-    Parser { text, at: 0, strict: false }.document().map(drop)
+    Parser { text, at: 0, strict: false, room: MAX_NUMBERS }.document().map(drop)
 }
 
 /// The text in `jsonb`'s normal form.
@@ -46,7 +50,7 @@ pub fn normalize(text: &str) -> Result<String, Refusal> {
 
 /// The document of a text, with `jsonb`'s rules.
 pub(crate) fn parse(text: &str) -> Result<Json, Refusal> {
-    Parser { text, at: 0, strict: true }.document()
+    Parser { text, at: 0, strict: true, room: MAX_NUMBERS }.document()
 }
 
 fn write(json: &Json, out: &mut String) {
@@ -104,6 +108,8 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     strict: bool,
+    /// Bytes that numbers may still take.
+    room: usize,
 }
 
 impl Parser<'_> {
@@ -333,7 +339,13 @@ impl Parser<'_> {
             return Err(self.invalid());
         }
         let text = self.text.get(from..self.at).unwrap_or("");
-        if self.strict { plain(text) } else { Ok(String::new()) }
+        if !self.strict {
+            return Ok(String::new());
+        }
+        let number = plain(text)?;
+        let room = self.room.checked_sub(number.len());
+        self.room = room.ok_or_else(|| Refusal::data("54000", "jsonb document is too long"))?;
+        Ok(number)
     }
 }
 
