@@ -5,8 +5,12 @@
 //! Scripts in tests/sql/ledger say what PostgreSQL doesn't have; they are written by hand and run on Stele alone.
 //! `STELE_TEST_SCRIPT=joins` runs only scripts with that in their name.
 //!
+//! What Stele is known not to do yet stands in tests/sql/KNOWN.md, each with its reason; the list may only shrink: a
+//! statement on it that passes fails the test, and so does one that fails and isn't on it.
+//!
 //! A column's letter in `query` is its type as RowDescription tells it, see [`Shape`].
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -14,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sqllogictest::{
     ColumnType, DB, DBOutput, ExpectedError, QueryExpect, Record, RecordOutput, Runner,
-    StatementExpect, parse_file,
+    StatementExpect, TestError, TestErrorKind, parse_file,
 };
 
 use crate::client::{Address, Answer, Client, Failure, Way};
@@ -144,8 +148,44 @@ fn is_equal(_: fn(&String) -> String, actual: &[Vec<String>], expected: &[String
 #[derive(Default)]
 struct Score {
     records: usize,
-    skipped: usize,
     complaints: Vec<String>,
+    /// Lines of the list, for each statement that failed.
+    failed: Vec<String>,
+}
+
+/// Statements of a script that Stele is known to fail, as [`name_of`] names them.
+fn known(script: &str) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(root().join("sql/KNOWN.md")).unwrap();
+    let start = format!("| `{script}` | `");
+    text.lines()
+        .filter_map(|line| line.strip_prefix(&start)?.split("` | ").next())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// What the list calls a statement: one line, not too long, numbered when it stands in its script again.
+fn name_of(sql: &str, seen: &mut BTreeMap<String, usize>) -> String {
+    let line: Vec<_> = sql.split_whitespace().collect();
+    let name: String =
+        line.join(" ").replace('|', "¦").replace('`', "'").chars().take(140).collect();
+    let times = seen.entry(name.clone()).or_insert(0);
+    *times += 1;
+    if *times == 1 { name } else { format!("{name} #{times}") }
+}
+
+/// Why a statement fails, in a cell of a table: an error's text, or that the rows differ.
+fn reason(e: &TestError) -> String {
+    let text = match e.kind() {
+        TestErrorKind::Fail { err, .. } => format!("{err}"),
+        TestErrorKind::ErrorMismatch { err, expected_err, .. } => {
+            format!("{err}; PostgreSQL: {}", expected_err.trim_start_matches("(sqlstate) "))
+        }
+        TestErrorKind::Ok { .. } => "no error".to_owned(),
+        TestErrorKind::QueryResultColumnsMismatch { .. } => "another type".to_owned(),
+        TestErrorKind::StatementResultMismatch { .. } => "another number of rows".to_owned(),
+        _ => "other rows, or shown otherwise".to_owned(),
+    };
+    text.replace('\n', " ").replace('|', "¦").chars().take(120).collect()
 }
 
 impl Score {
@@ -171,14 +211,30 @@ fn run_script(path: &Path, engine: &str, address: &Address, way: Way) -> Score {
     runner.add_label(engine);
     runner.with_column_validator(|actual, expected| actual == expected);
     runner.with_validator(is_equal);
+    let script = path.file_stem().unwrap().to_string_lossy().into_owned();
+    let known = if engine == "stele" { known(&script) } else { BTreeSet::new() };
+    let mut seen = BTreeMap::new();
     for record in records {
-        let counts = matches!(record, Record::Statement { .. } | Record::Query { .. });
-        match runner.run(record) {
-            Ok(RecordOutput::Nothing) => score.skipped += usize::from(counts),
-            Ok(_) => {}
-            Err(e) => score.complaints.push(format!("{e}")),
+        let (Record::Statement { sql, .. } | Record::Query { sql, .. }) = &record else {
+            if let Err(e) = runner.run(record) {
+                score.complaints.push(format!("{e}"));
+            }
+            continue;
+        };
+        let name = name_of(sql, &mut seen);
+        score.records += 1;
+        match (runner.run(record), known.contains(&name)) {
+            (Ok(_), false) => {}
+            (Ok(_), true) => score
+                .complaints
+                .push(format!("{script}: passes now, take it off tests/sql/KNOWN.md: {name}")),
+            (Err(e), is_known) => {
+                score.failed.push(format!("| `{script}` | `{name}` | {} |", reason(&e)));
+                if !is_known {
+                    score.complaints.push(format!("{e}"));
+                }
+            }
         }
-        score.records += usize::from(counts);
     }
     runner.shutdown();
     score
@@ -193,12 +249,12 @@ fn run_all(engine: &str, scripts: &[PathBuf], run: impl Fn(&Path) -> Score + Syn
             scope.spawn(|| {
                 while let Some(path) = scripts.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let score = run(path);
-                    let failed = score.complaints.len();
                     println!(
-                        "{engine}: {}: {} statements, {} skipped, {failed} failed",
+                        "{engine}: {}: {} statements, {} failed, {} of them not known",
                         path.file_name().unwrap().display(),
                         score.records,
-                        score.skipped,
+                        score.failed.len(),
+                        score.complaints.len(),
                     );
                     scores.lock().unwrap().push(score);
                 }
@@ -208,13 +264,17 @@ fn run_all(engine: &str, scripts: &[PathBuf], run: impl Fn(&Path) -> Score + Syn
     let scores = scores.into_inner().unwrap();
     let records: usize = scores.iter().map(|s| s.records).sum();
     let complaints: Vec<_> = scores.iter().flat_map(|s| &s.complaints).collect();
-    println!("{engine}: {records} statements in {} scripts", scores.len());
+    let mut failed: Vec<_> = scores.iter().flat_map(|s| &s.failed).cloned().collect();
+    failed.sort();
+    println!("{engine}: {records} statements in {} scripts, {} failed", scores.len(), failed.len());
     let mut report = String::new();
     for complaint in &complaints {
         writeln!(report, "{complaint}").unwrap();
     }
-    if let Some(path) = std::env::var_os("STELE_TEST_REPORT") {
-        std::fs::write(path, &report).unwrap();
+    if let Some(folder) = std::env::var_os("STELE_TEST_REPORT") {
+        let folder = PathBuf::from(folder);
+        std::fs::write(folder.join("report.txt"), &report).unwrap();
+        std::fs::write(folder.join("failed.md"), failed.join("\n")).unwrap();
     }
     assert!(
         complaints.is_empty(),
@@ -223,8 +283,12 @@ fn run_all(engine: &str, scripts: &[PathBuf], run: impl Fn(&Path) -> Score + Syn
     );
 }
 
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests")
+}
+
 fn scripts(folder: &str) -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests").join(folder);
+    let root = root().join(folder);
     let wanted = std::env::var("STELE_TEST_SCRIPT").unwrap_or_default();
     let mut paths: Vec<_> = std::fs::read_dir(&root)
         .unwrap()
