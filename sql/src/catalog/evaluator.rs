@@ -128,14 +128,19 @@ impl Visitor for Look<'_> {
                 }
                 _ => self.others += 1,
             },
-            TableFactor::Table { name, args: Some(_), .. }
-            | TableFactor::Function { name, .. } => match schema_and_name(name) {
-                Some((schema, name)) if functions::overloads(schema.as_deref(), &name).next().is_some() => {
-                    self.calls += usize::from(is_special(schema.as_deref(), &name));
+            TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
+                match schema_and_name(name) {
+                    Some((schema, name))
+                        if functions::overloads(schema.as_deref(), &name).next().is_some() =>
+                    {
+                        self.calls += usize::from(is_special(schema.as_deref(), &name));
+                    }
+                    _ => self.others += 1,
                 }
-                _ => self.others += 1,
-            },
-            TableFactor::Derived { .. } | TableFactor::NestedJoin { .. } | TableFactor::UNNEST { .. } => {}
+            }
+            TableFactor::Derived { .. }
+            | TableFactor::NestedJoin { .. }
+            | TableFactor::UNNEST { .. } => {}
             _ => self.others += 1,
         }
         ControlFlow::Continue(())
@@ -172,4 +177,3 @@ fn is_alias_type(kind: &DataType) -> bool {
         _ => false,
     }
 }
-

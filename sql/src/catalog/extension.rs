@@ -40,11 +40,14 @@ impl Surroundings for Around<'_> {
     }
 
     fn settings(&self) -> Vec<SettingRow> {
-        ledger_views::session(self.context).map(|session| setting_rows(&session.settings())).unwrap_or_default()
+        ledger_views::session(self.context)
+            .map(|session| setting_rows(&session.settings()))
+            .unwrap_or_default()
     }
 
     fn pid(&self) -> i32 {
-        ledger_views::session(self.context).map_or(0, |session| i32::try_from(session.number).unwrap_or(0))
+        ledger_views::session(self.context)
+            .map_or(0, |session| i32::try_from(session.number).unwrap_or(0))
     }
 
     fn rows(&self, table: Oid) -> u64 {
@@ -120,13 +123,14 @@ pub(crate) fn planned(
     let parameters: Vec<PgType> =
         parameter_oids.iter().map(|oid| PgType::of_oid(*oid).unwrap_or(PgType::Unknown)).collect();
     let bound = with_facts(context, |facts| {
-        evaluator::is_for_catalogs(facts, query)
-            .then(|| evaluator::plan(facts, query, &parameters))
+        evaluator::is_for_catalogs(facts, query).then(|| evaluator::plan(facts, query, &parameters))
     });
     let plan = match bound {
         None => return Ok(None),
         Some(Ok(plan)) => plan,
-        Some(Err(error)) if matches!(error.sqlstate().as_str(), "0A000" | "42883" | "42804" | "42846") => {
+        Some(Err(error))
+            if matches!(error.sqlstate().as_str(), "0A000" | "42883" | "42804" | "42846") =>
+        {
             return Ok(None);
         }
         Some(Err(error)) => return Err(error),
@@ -192,7 +196,8 @@ pub(crate) fn run(
         let mut columns: Vec<Vec<Datum>> =
             plan.columns.iter().map(|_| Vec::with_capacity(count)).collect();
         for row in rows {
-            for ((value, (_, kind)), column) in row.into_iter().zip(&plan.columns).zip(&mut columns) {
+            for ((value, (_, kind)), column) in row.into_iter().zip(&plan.columns).zip(&mut columns)
+            {
                 let shown = shown(kind);
                 column.push(if shown == *kind {
                     value
@@ -207,8 +212,9 @@ pub(crate) fn run(
             .map(|(values, (_, kind))| array_of(&shown(kind), values))
             .collect::<Result<Vec<_>, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(count));
-        RecordBatch::try_new_with_options(Arc::clone(&planned.schema), arrays, &options)
-            .map_err(|error| Error::internal(format!("a catalog's rows have another shape: {error}")))
+        RecordBatch::try_new_with_options(Arc::clone(&planned.schema), arrays, &options).map_err(
+            |error| Error::internal(format!("a catalog's rows have another shape: {error}")),
+        )
     })
 }
 
@@ -271,7 +277,12 @@ impl Extension for Catalogs {
         with_facts(context, |facts| Some(functions::reg_text(facts, reg, oid)))
     }
 
-    fn reg_parse(&self, context: &QueryContext, reg: Reg, text: &str) -> Result<Option<u32>, Error> {
+    fn reg_parse(
+        &self,
+        context: &QueryContext,
+        reg: Reg,
+        text: &str,
+    ) -> Result<Option<u32>, Error> {
         with_facts(context, |facts| functions::reg_parse(facts, reg, text)).map(Some)
     }
 }

@@ -125,8 +125,9 @@ impl Builtin {
     }
 
     fn record(mut self, fields: &[(&str, PgType)]) -> Self {
-        self.returns =
-            PgType::Record(fields.iter().map(|(name, kind)| ((*name).to_owned(), kind.clone())).collect());
+        self.returns = PgType::Record(
+            fields.iter().map(|(name, kind)| ((*name).to_owned(), kind.clone())).collect(),
+        );
         self
     }
 }

@@ -107,7 +107,13 @@ pub fn default_acl(facts: &Facts<'_>, target: Target, owner: u32) -> Vec<String>
     list
 }
 
-fn item_text(facts: &Facts<'_>, grantee: Option<u32>, grantor: u32, bits: u16, grantable: u16) -> String {
+fn item_text(
+    facts: &Facts<'_>,
+    grantee: Option<u32>,
+    grantor: u32,
+    bits: u16,
+    grantable: u16,
+) -> String {
     let role = |oid: u32| facts.role_name(oid).map_or_else(|| oid.to_string(), quote_ident);
     let mut text = grantee.map_or_else(String::new, role);
     text.push('=');
@@ -126,7 +132,9 @@ fn item_text(facts: &Facts<'_>, grantee: Option<u32>, grantor: u32, bits: u16, g
 
 /// Whether the session's user is a superuser.
 pub fn is_superuser(facts: &Facts<'_>) -> bool {
-    facts.role_oid(facts.user).is_some_and(|oid| role(facts, oid).is_some_and(|role| role.superuser))
+    facts
+        .role_oid(facts.user)
+        .is_some_and(|oid| role(facts, oid).is_some_and(|role| role.superuser))
 }
 
 fn role<'a>(facts: &Facts<'a>, oid: u32) -> Option<&'a Role> {
@@ -152,7 +160,15 @@ pub fn roles_of(facts: &Facts<'_>, oid: u32, all: bool) -> BTreeSet<u32> {
 }
 
 /// Whether a role has a privilege (a bit) on an object that `owner` owns.
-pub fn has(facts: &Facts<'_>, who: u32, oid: u32, target: Target, owner: u32, bit: u16, grantable: bool) -> bool {
+pub fn has(
+    facts: &Facts<'_>,
+    who: u32,
+    oid: u32,
+    target: Target,
+    owner: u32,
+    bit: u16,
+    grantable: bool,
+) -> bool {
     if role(facts, who).is_some_and(|role| role.superuser) {
         return true;
     }
@@ -162,7 +178,9 @@ pub fn has(facts: &Facts<'_>, who: u32, oid: u32, target: Target, owner: u32, bi
     }
     match grants_on(facts, oid) {
         // Everybody uses the schemas that a chain begins with.
-        None if target == Target::Schema && [2200, 13_000].contains(&oid) => !grantable && bit == 128,
+        None if target == Target::Schema && [2200, 13_000].contains(&oid) => {
+            !grantable && bit == 128
+        }
         None => !grantable && target.public() & bit != 0,
         Some(items) => items.iter().any(|item| {
             let granted = if grantable { item.grantable } else { item.privileges };

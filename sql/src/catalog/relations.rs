@@ -95,14 +95,15 @@ fn load() -> Relations {
         if WITHHELD.contains(name) {
             continue;
         }
-        let relation = relations.entry(schema).or_default().entry(name).or_insert_with(|| Relation {
-            schema,
-            schema_oid: if *schema == "pg_catalog" { PG_CATALOG } else { INFORMATION_SCHEMA },
-            name,
-            oid: oid.parse().unwrap_or_default(),
-            kind,
-            columns: Vec::new(),
-        });
+        let relation =
+            relations.entry(schema).or_default().entry(name).or_insert_with(|| Relation {
+                schema,
+                schema_oid: if *schema == "pg_catalog" { PG_CATALOG } else { INFORMATION_SCHEMA },
+                name,
+                oid: oid.parse().unwrap_or_default(),
+                kind,
+                columns: Vec::new(),
+            });
         relation.columns.push(Column {
             name: column,
             kind: column_kind(column_type),
@@ -165,7 +166,8 @@ pub fn rows(relation: &Relation, facts: &Facts<'_>) -> Result<Rows, Error> {
     if relation.schema == "information_schema" {
         return Ok(Rows::Made(Vec::new()));
     }
-    if matches!(relation.name, "pg_authid" | "pg_shadow") && !super::privileges::is_superuser(facts) {
+    if matches!(relation.name, "pg_authid" | "pg_shadow") && !super::privileges::is_superuser(facts)
+    {
         return Err(Error::Denied { kind: "table", name: relation.name.to_owned() });
     }
     let mut rows = static_rows::rows(relation);

@@ -89,11 +89,13 @@ pub(super) fn value(text: &str, kind: &PgType) -> Datum {
                 .map(|item| item.parse().map_or(Datum::Null, Datum::Int))
                 .collect(),
         ),
-        PgType::Array(element) => {
-            Datum::Array(super::text::array_items(text).unwrap_or_default().into_iter().map(|item| {
-                item.map_or(Datum::Null, |item| value(&item, element))
-            }).collect())
-        }
+        PgType::Array(element) => Datum::Array(
+            super::text::array_items(text)
+                .unwrap_or_default()
+                .into_iter()
+                .map(|item| item.map_or(Datum::Null, |item| value(&item, element)))
+                .collect(),
+        ),
         _ => Datum::Text(text.to_owned()),
     }
 }

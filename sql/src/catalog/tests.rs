@@ -22,9 +22,11 @@ fn ask(facts: &Facts<'_>, query: &str) -> Result<Vec<Vec<String>>, crate::Error>
         .map(|row| {
             row.iter()
                 .zip(&plan.columns)
-                .map(|(value, (_, kind))| {
-                    if value.is_null() { "~".to_owned() } else { as_text(facts, value, kind) }
-                })
+                .map(
+                    |(value, (_, kind))| {
+                        if value.is_null() { "~".to_owned() } else { as_text(facts, value, kind) }
+                    },
+                )
                 .collect()
         })
         .collect())
@@ -66,7 +68,7 @@ fn columns_are_described_by_correlated_subqueries() {
     );
     assert_eq!(
         described,
-        "id|integer|nextval('app.parent_id_seq'::regclass)|true||~\n\
+        "id|integer|nextval('parent_id_seq'::regclass)|true||~\n\
          code|character varying(5)|~|true||its code\n\
          amount|numeric(12,2)|0|false||~"
     );
@@ -115,6 +117,16 @@ fn constraints_read_as_they_were_written() {
 }
 
 #[test]
+fn clients_find_foreign_keys_of_either_side() {
+    let both = "SELECT relname, relhastriggers FROM pg_class
+        WHERE relnamespace = 'app'::regnamespace AND relkind IN ('r', 'v') ORDER BY 1";
+    assert_eq!(lines(both), "child|true\nparent|true\nv|false");
+    let clause = "SELECT check_clause FROM information_schema.check_constraints
+        WHERE constraint_name = 'parent_amount_check'";
+    assert_eq!(lines(clause), "((amount >= 0))");
+}
+
+#[test]
 fn hidden_indexes_of_foreign_keys_are_not_shown() {
     assert_eq!(lines("SELECT count(*) FROM pg_index WHERE indrelid = 'child'::regclass"), "3");
     assert_eq!(sqlstate("SELECT 'child_parent_id_fkey_index'::regclass"), "42P01");
@@ -123,11 +135,15 @@ fn hidden_indexes_of_foreign_keys_are_not_shown() {
 #[test]
 fn aliases_of_numbers_go_both_ways() {
     assert_eq!(
-        lines("SELECT 'parent'::regclass, 'app.v'::regclass::oid, 16400::regclass, 1::regclass::text"),
+        lines(
+            "SELECT 'parent'::regclass, 'app.v'::regclass::oid, 16400::regclass, 1::regclass::text"
+        ),
         "parent|16440|parent|1"
     );
     assert_eq!(
-        lines("SELECT 'int4'::regtype, 'numeric(3,1)'::regtype::oid, 'text[]'::regtype, 'parent'::regtype"),
+        lines(
+            "SELECT 'int4'::regtype, 'numeric(3,1)'::regtype::oid, 'text[]'::regtype, 'parent'::regtype"
+        ),
         "integer|1700|text[]|parent"
     );
     assert_eq!(
@@ -147,7 +163,8 @@ fn joins_give_what_sql_says() {
         LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind = 'r'
         WHERE n.nspname IN ('app', 'public') ORDER BY 1, 2";
     assert_eq!(lines(outer), "app|child\napp|parent\npublic|~");
-    let full = "SELECT a.x, b.y FROM (VALUES (1), (2)) a(x) FULL JOIN (VALUES (2), (3)) b(y) ON a.x = b.y
+    let full =
+        "SELECT a.x, b.y FROM (VALUES (1), (2)) a(x) FULL JOIN (VALUES (2), (3)) b(y) ON a.x = b.y
         WHERE EXISTS (SELECT FROM pg_class) ORDER BY 1, 2";
     assert_eq!(lines(full), "1|~\n2|2\n~|3");
     let lateral = "SELECT c.relname, l.attname FROM pg_class c
@@ -189,7 +206,8 @@ fn three_valued_logic() {
 
 #[test]
 fn set_operations_and_recursion() {
-    let all = "SELECT NULL, 1 UNION SELECT relname, 2 FROM pg_class WHERE relname = 'v' ORDER BY 2 DESC";
+    let all =
+        "SELECT NULL, 1 UNION SELECT relname, 2 FROM pg_class WHERE relname = 'v' ORDER BY 2 DESC";
     assert_eq!(lines(all), "v|2\n~|1");
     let recursive = "WITH RECURSIVE down(n) AS (SELECT count(*) FROM pg_sequence
           UNION ALL SELECT n - 1 FROM down WHERE n > 0) SELECT array_agg(n) FROM down";
@@ -209,7 +227,8 @@ fn information_schema_tells_the_same() {
         lines(columns),
         "id|integer|~|32|NO|int4\ncode|character varying|5|~|NO|varchar\namount|numeric|~|12|YES|numeric"
     );
-    let keys = "SELECT constraint_name, column_name, ordinal_position, position_in_unique_constraint
+    let keys =
+        "SELECT constraint_name, column_name, ordinal_position, position_in_unique_constraint
         FROM information_schema.key_column_usage WHERE table_name = 'child' ORDER BY 1, 3";
     assert_eq!(
         lines(keys),
@@ -228,7 +247,8 @@ fn privileges_are_those_of_the_asking_role() {
     let ask_as = |user: &str, query: &str| {
         fixture::with_user(user, |facts| ask(facts, query).map(|rows| format!("{rows:?}")))
     };
-    let may = "SELECT has_table_privilege('parent', 'SELECT'), has_table_privilege('parent', 'INSERT'),
+    let may =
+        "SELECT has_table_privilege('parent', 'SELECT'), has_table_privilege('parent', 'INSERT'),
         has_table_privilege('child', 'SELECT')";
     assert_eq!(ask_as("alice", may).unwrap(), r#"[["true", "false", "false"]]"#);
     assert_eq!(ask_as("stele", may).unwrap(), r#"[["true", "true", "true"]]"#);
@@ -236,10 +256,13 @@ fn privileges_are_those_of_the_asking_role() {
     assert_eq!(ask_as("alice", tables).unwrap(), r#"[["parent"]]"#);
     assert_eq!(ask_as("alice", "SELECT rolname FROM pg_authid").unwrap_err().sqlstate(), "42501");
     assert_eq!(
-        lines("SELECT relacl FROM pg_class WHERE relname = 'parent' AND relnamespace = 'app'::regnamespace"),
+        lines(
+            "SELECT relacl FROM pg_class WHERE relname = 'parent' AND relnamespace = 'app'::regnamespace"
+        ),
         "{stele=arwdDxt/stele,alice=r/stele}"
     );
-    let exploded = "SELECT (aclexplode(relacl)).grantee::regrole, (aclexplode(relacl)).privilege_type
+    let exploded =
+        "SELECT (aclexplode(relacl)).grantee::regrole, (aclexplode(relacl)).privilege_type
         FROM pg_class WHERE oid = 'parent'::regclass ORDER BY 1 DESC, 2 LIMIT 2";
     assert_eq!(lines(exploded), "alice|SELECT\nstele|DELETE");
 }
@@ -247,7 +270,9 @@ fn privileges_are_those_of_the_asking_role() {
 #[test]
 fn texts_as_postgresql_writes_them() {
     assert_eq!(
-        lines("SELECT format_type(1043, 9), format_type(1042, -1), format_type(1700, 786438), format_type(0, NULL)"),
+        lines(
+            "SELECT format_type(1043, 9), format_type(1042, -1), format_type(1700, 786438), format_type(0, NULL)"
+        ),
         "character varying(5)|bpchar|numeric(12,2)|-"
     );
     assert_eq!(
@@ -256,8 +281,10 @@ fn texts_as_postgresql_writes_them() {
         "10239 bytes|10 kB|10 MB|-19 GB|\"a b\"|\"select\"|abs"
     );
     assert_eq!(
-        lines("SELECT pg_get_serial_sequence('parent', 'id'), pg_get_serial_sequence('child', 'id'),
-            pg_get_viewdef('v'::regclass)"),
+        lines(
+            "SELECT pg_get_serial_sequence('parent', 'id'), pg_get_serial_sequence('child', 'id'),
+            pg_get_viewdef('v'::regclass)"
+        ),
         "app.parent_id_seq|app.child_id_seq| SELECT id, code FROM app.parent;"
     );
     assert_eq!(lines("SELECT version() LIKE 'PostgreSQL 15.8 (Stele %'"), "true");
@@ -301,7 +328,8 @@ fn a_parameter_gets_its_type_from_its_place() {
         let [Statement::Query(query)] = parsed.as_slice() else { panic!("no query") };
         let plan = evaluator::plan(facts, query, &[]).unwrap();
         assert_eq!(plan.parameters, [crate::types::PgType::Oid, crate::types::PgType::Text]);
-        let values = [crate::functions::Datum::Int(16_400), crate::functions::Datum::Text("par%".into())];
+        let values =
+            [crate::functions::Datum::Int(16_400), crate::functions::Datum::Text("par%".into())];
         assert_eq!(plan.run(facts, &values).unwrap().len(), 1);
     });
 }
@@ -311,7 +339,9 @@ fn every_function_that_pg_proc_lists_for_the_catalogs_is_there() {
     let known: std::collections::BTreeSet<&str> =
         super::functions::all().map(|builtin| builtin.name).collect();
     let listed = include_str!("static/functions.txt");
-    for name in listed.lines().filter(|name| name.starts_with("pg_get") || name.ends_with("_is_visible")) {
+    for name in
+        listed.lines().filter(|name| name.starts_with("pg_get") || name.ends_with("_is_visible"))
+    {
         assert!(known.contains(name), "{name}");
     }
 }

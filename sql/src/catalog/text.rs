@@ -124,7 +124,9 @@ pub fn array_literal<'a>(items: impl Iterator<Item = Option<&'a str>>) -> String
             Some(item) => {
                 let plain = !item.is_empty()
                     && !item.eq_ignore_ascii_case("null")
-                    && !item.chars().any(|c| matches!(c, '{' | '}' | ',' | '"' | '\\') || c.is_whitespace());
+                    && !item
+                        .chars()
+                        .any(|c| matches!(c, '{' | '}' | ',' | '"' | '\\') || c.is_whitespace());
                 if plain {
                     item.to_owned()
                 } else {

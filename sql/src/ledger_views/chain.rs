@@ -1,7 +1,7 @@
 //! `ledger.blocks`, `ledger.transactions`, `ledger.tables`, `ledger.members`.
 
-use ledger::table::Mode;
 use ledger::Height;
+use ledger::table::Mode;
 use storage::{BlockRecord, Snapshot, TransactionRecord};
 
 use super::lazy::{self, Batches};

@@ -32,8 +32,11 @@ pub(super) fn table(
     columns: Vec<(String, PgType)>,
     make: impl Fn(&QueryContext, &[usize]) -> Result<Batches, Error> + Send + Sync + 'static,
 ) -> VirtualTable {
-    let fields: Vec<Field> =
-        columns.iter().enumerate().map(|(i, (_, kind))| Field::new(format!("{i}"), kind.arrow(), true)).collect();
+    let fields: Vec<Field> = columns
+        .iter()
+        .enumerate()
+        .map(|(i, (_, kind))| Field::new(format!("{i}"), kind.arrow(), true))
+        .collect();
     let provider = Lazy { schema: Arc::new(Schema::new(fields)), make: Arc::new(make) };
     VirtualTable { oid, columns, hidden: 0, provider: Arc::new(provider) }
 }
@@ -112,7 +115,8 @@ impl TableProvider for Lazy {
             .get::<Running>()
             .ok_or_else(|| external(Error::internal("a relation without a query")))?;
         let context = Arc::clone(&running.0);
-        let part = Part { schema: Arc::clone(&schema), places, make: Arc::clone(&self.make), context };
+        let part =
+            Part { schema: Arc::clone(&schema), places, make: Arc::clone(&self.make), context };
         Ok(Arc::new(StreamingTableExec::try_new(
             schema,
             vec![Arc::new(part)],

@@ -82,8 +82,7 @@ pub(super) fn as_of(
     point: &Datum,
 ) -> Result<VirtualTable, Error> {
     let snapshot = snapshot_at(context, point)?;
-    let (oid, table) =
-        table_in(context, snapshot.catalog(), name)?.ok_or_else(|| missing(name))?;
+    let (oid, table) = table_in(context, snapshot.catalog(), name)?.ok_or_else(|| missing(name))?;
     let found = Found { oid, table, snapshot };
     let checked = found.checked(context)?;
     let mut columns: Vec<(String, PgType)> =
@@ -177,14 +176,14 @@ pub(super) fn diff(
     if since > snapshot.height() {
         return Err(Error::new("22023", "the first point is after the second"));
     }
-    let (oid, table) =
-        table_in(context, snapshot.catalog(), name)?.ok_or_else(|| missing(name))?;
+    let (oid, table) = table_in(context, snapshot.catalog(), name)?.ok_or_else(|| missing(name))?;
     let found = Found { oid, table, snapshot };
     let checked = found.checked(context)?;
     let own: Vec<(String, PgType, ScanColumn)> = found.own_columns().collect();
     let mut columns = vec![("ledger_op".to_owned(), PgType::Text)];
     for prefix in ["old", "new"] {
-        columns.extend(own.iter().map(|(name, kind, _)| (format!("{prefix}_{name}"), kind.clone())));
+        columns
+            .extend(own.iter().map(|(name, kind, _)| (format!("{prefix}_{name}"), kind.clone())));
     }
     let key: Option<Vec<ColumnNumber>> =
         found.snapshot.catalog().primary_key_of(oid).map(|(_, index)| index.columns.clone());
@@ -197,9 +196,12 @@ pub(super) fn diff(
         let places = places.to_vec();
         let rows: Vec<Vec<Datum>> = rows
             .into_iter()
-            .map(|row| places.iter().map(|place| row.get(*place).cloned().unwrap_or(Datum::Null)).collect())
+            .map(|row| {
+                places.iter().map(|place| row.get(*place).cloned().unwrap_or(Datum::Null)).collect()
+            })
             .collect();
-        let batches: Vec<_> = rows.chunks(8192).map(|rows| lazy::batch(&chosen, rows.to_vec())).collect();
+        let batches: Vec<_> =
+            rows.chunks(8192).map(|rows| lazy::batch(&chosen, rows.to_vec())).collect();
         Ok(Box::new(batches.into_iter()) as Batches)
     }))
 }
@@ -232,7 +234,11 @@ fn changes(
                 None => match cell(width + 2)? {
                     Datum::Uuid(bytes) => bytes.to_vec(),
                     Datum::Bytes(bytes) => bytes,
-                    other => return Err(Error::internal(format!("a version of another shape: {other:?}"))),
+                    other => {
+                        return Err(Error::internal(format!(
+                            "a version of another shape: {other:?}"
+                        )));
+                    }
                 },
             };
             match (began, ended) {
@@ -263,11 +269,7 @@ fn changes(
 }
 
 /// The bytes that order and tell apart rows by their primary key.
-fn key_of(
-    own: &[(String, PgType, ScanColumn)],
-    values: &[Datum],
-    key: &[ColumnNumber],
-) -> Vec<u8> {
+fn key_of(own: &[(String, PgType, ScanColumn)], values: &[Datum], key: &[ColumnNumber]) -> Vec<u8> {
     let part = |number: &ColumnNumber| {
         let place = own.iter().position(|column| column.2 == ScanColumn::User(*number))?;
         let (_, kind, _) = own.get(place)?;

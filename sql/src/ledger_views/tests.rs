@@ -84,10 +84,14 @@ async fn a_table_as_it_was() {
          JOIN ledger.as_of('t', 'block:{updated}') n USING (id) ORDER BY id"
     );
     assert_eq!(ok(&mut session, &query).await, "a|a\nb|c");
-    let query = format!("SELECT ledger_block FROM ledger.as_of('t', 'block:{updated}') WHERE id = 2");
+    let query =
+        format!("SELECT ledger_block FROM ledger.as_of('t', 'block:{updated}') WHERE id = 2");
     assert_eq!(ok(&mut session, &query).await, updated.to_string());
     assert_eq!(refused(&mut session, "SELECT * FROM ledger.as_of('t', 'block:0')").await, "42P01");
-    assert_eq!(refused(&mut session, "SELECT * FROM ledger.as_of('t', 'block:999')").await, "22023");
+    assert_eq!(
+        refused(&mut session, "SELECT * FROM ledger.as_of('t', 'block:999')").await,
+        "22023"
+    );
     assert_eq!(refused(&mut session, "SELECT * FROM ledger.as_of('t')").await, "42883");
 }
 
@@ -113,11 +117,9 @@ async fn what_differs_between_two_points() {
     let mut session = session(&engine);
     let (inserted, _) = with_history(&mut session).await;
     let newest = ok(&mut session, "SELECT max(height) FROM ledger.blocks").await;
-    let query = format!("SELECT * FROM ledger.diff('t', 'block:{inserted}', 'block:{newest}') ORDER BY 1");
-    assert_eq!(
-        ok(&mut session, &query).await,
-        "DELETE|1|a|~|~\nINSERT|~|~|3|d\nUPDATE|2|b|2|c"
-    );
+    let query =
+        format!("SELECT * FROM ledger.diff('t', 'block:{inserted}', 'block:{newest}') ORDER BY 1");
+    assert_eq!(ok(&mut session, &query).await, "DELETE|1|a|~|~\nINSERT|~|~|3|d\nUPDATE|2|b|2|c");
     let query = format!("SELECT * FROM ledger.diff('t', 'block:{newest}', 'block:{newest}')");
     assert_eq!(ok(&mut session, &query).await, "");
     let query = format!("SELECT * FROM ledger.diff('t', 'block:{newest}', 'block:{inserted}')");
@@ -216,7 +218,10 @@ async fn catalogs_beside_the_users_own_tables() {
     let own = "SELECT column_name FROM information_schema.columns WHERE table_name = 't' ORDER BY ordinal_position";
     assert_eq!(ok(&mut session, own).await, "id\nv");
     assert_eq!(ok(&mut session, "SELECT 't'::regclass").await, "t");
-    assert_eq!(ok(&mut session, "SELECT set_config('search_path', 'ledger', false)").await, "ledger");
+    assert_eq!(
+        ok(&mut session, "SELECT set_config('search_path', 'ledger', false)").await,
+        "ledger"
+    );
     assert_eq!(ok(&mut session, "SELECT current_setting('search_path')").await, "ledger");
     assert_eq!(refused(&mut session, "SELECT * FROM pg_locks").await, "0A000");
 }

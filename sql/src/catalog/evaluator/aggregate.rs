@@ -34,7 +34,11 @@ pub(super) fn kind_of(name: &str) -> Option<AggregateKind> {
 }
 
 impl Binder<'_> {
-    pub(super) fn aggregate(&mut self, kind: AggregateKind, call: &Function) -> Result<Typed, Error> {
+    pub(super) fn aggregate(
+        &mut self,
+        kind: AggregateKind,
+        call: &Function,
+    ) -> Result<Typed, Error> {
         let unsupported = || {
             Error::unsupported(
                 format!("the call {call} in a query of the catalogs"),
@@ -48,7 +52,8 @@ impl Binder<'_> {
         let level = self.level()?;
         let sets = std::mem::replace(&mut level.sets_allowed, false);
         let aggregates = std::mem::replace(&mut level.aggregates_allowed, false);
-        let star = matches!(list.args.as_slice(), [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]);
+        let star =
+            matches!(list.args.as_slice(), [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]);
         let arguments = if star { Ok(Vec::new()) } else { self.arguments(&list.args) };
         let mut order = Vec::new();
         let mut bound = Ok(());
@@ -174,10 +179,9 @@ impl Select {
     pub(super) fn check_grouping(&self, relations: &[ScopeRelation]) -> Result<(), Error> {
         let Some(keys) = &self.group else { return Ok(()) };
         let sets = self.sets.iter().flat_map(|call| &call.arguments);
-        let windows = self
-            .windows
-            .iter()
-            .flat_map(|window| window.partition.iter().chain(window.order.iter().map(|key| &key.0)));
+        let windows = self.windows.iter().flat_map(|window| {
+            window.partition.iter().chain(window.order.iter().map(|key| &key.0))
+        });
         for expr in self.output.iter().chain(&self.having).chain(sets).chain(windows) {
             check(expr, keys, relations)?;
         }
@@ -199,7 +203,9 @@ fn check(expr: &Expr, keys: &[Expr], relations: &[ScopeRelation]) -> Result<(), 
         inner.columns(0, &mut |index| wanted.push(index));
     }
     for index in wanted {
-        let grouped = keys.iter().any(|key| matches!(key, Expr::Column { depth: 0, index: i } if *i == index));
+        let grouped = keys
+            .iter()
+            .any(|key| matches!(key, Expr::Column { depth: 0, index: i } if *i == index));
         if !grouped && !depends(index, keys, relations) {
             let name = relations
                 .iter()
@@ -226,7 +232,9 @@ fn depends(index: usize, keys: &[Expr], relations: &[ScopeRelation]) -> bool {
         .flat_map(|relation| &relation.columns)
         .filter(|column| column.name == "oid")
         .any(|column| {
-            keys.iter().any(|key| matches!(key, Expr::Column { depth: 0, index } if *index == column.index))
+            keys.iter().any(
+                |key| matches!(key, Expr::Column { depth: 0, index } if *index == column.index),
+            )
         })
 }
 
@@ -284,7 +292,11 @@ impl Run<'_> {
             AggregateKind::Json => {
                 let items: Vec<String> =
                     values.into_iter().map(|value| json_of(facts, &first(value), &kind)).collect();
-                return Ok(if items.is_empty() { Datum::Null } else { Datum::Text(format!("[{}]", items.join(", "))) });
+                return Ok(if items.is_empty() {
+                    Datum::Null
+                } else {
+                    Datum::Text(format!("[{}]", items.join(", ")))
+                });
             }
             AggregateKind::JsonObject => {
                 let value_kind = aggregate.kinds.get(1).cloned().unwrap_or(PgType::Text);
@@ -294,7 +306,11 @@ impl Run<'_> {
                     let key = serde_json::Value::from(as_text(facts, key, &kind)).to_string();
                     members.push(format!("{key} : {}", json_of(facts, value, &value_kind)));
                 }
-                return Ok(if members.is_empty() { Datum::Null } else { Datum::Text(format!("{{ {} }}", members.join(", "))) });
+                return Ok(if members.is_empty() {
+                    Datum::Null
+                } else {
+                    Datum::Text(format!("{{ {} }}", members.join(", ")))
+                });
             }
             AggregateKind::Text => {
                 let mut text = String::new();
@@ -327,7 +343,9 @@ fn reduce(kind: AggregateKind, mut known: impl Iterator<Item = Datum>) -> Result
     Ok(match kind {
         AggregateKind::Count => Datum::Int(i64::try_from(known.count()).unwrap_or(i64::MAX)),
         AggregateKind::Min => known.reduce(pick(std::cmp::Ordering::Less)).unwrap_or(Datum::Null),
-        AggregateKind::Max => known.reduce(pick(std::cmp::Ordering::Greater)).unwrap_or(Datum::Null),
+        AggregateKind::Max => {
+            known.reduce(pick(std::cmp::Ordering::Greater)).unwrap_or(Datum::Null)
+        }
         AggregateKind::And => {
             known.map(|v| flag(&v)).reduce(|a, b| a && b).map_or(Datum::Null, Datum::Bool)
         }
@@ -344,4 +362,3 @@ fn reduce(kind: AggregateKind, mut known: impl Iterator<Item = Datum>) -> Result
         },
     })
 }
-

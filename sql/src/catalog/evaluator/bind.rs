@@ -114,10 +114,9 @@ impl<'a> Binder<'a> {
             let Some(level) = self.levels.iter().rev().nth(depth) else { break };
             if let Some(found) = find(level, parts)? {
                 let typed = match found {
-                    Found::Column(column) => Typed::new(
-                        Expr::Column { depth, index: column.index },
-                        column.kind.clone(),
-                    ),
+                    Found::Column(column) => {
+                        Typed::new(Expr::Column { depth, index: column.index }, column.kind.clone())
+                    }
                     Found::Row(relation) => whole_row(relation, depth),
                 };
                 for level in self.levels.iter_mut().rev().take(depth) {
@@ -193,15 +192,19 @@ impl<'a> Binder<'a> {
                         *kind = target.clone();
                     } else if kind != target {
                         let from = kind.clone();
-                        return Ok(Expr::Cast(Box::new(Expr::Parameter(place)), from, target.clone()));
+                        return Ok(Expr::Cast(
+                            Box::new(Expr::Parameter(place)),
+                            from,
+                            target.clone(),
+                        ));
                     }
                 }
                 Ok(Expr::Parameter(place))
             }
             Expr::Literal(Datum::Null) => Ok(Expr::Literal(Datum::Null)),
-            Expr::Literal(literal) if !matches!(target, PgType::Reg(_)) => {
-                Ok(Expr::Literal(super::cast(self.facts, literal, &PgType::Unknown, target, false)?))
-            }
+            Expr::Literal(literal) if !matches!(target, PgType::Reg(_)) => Ok(Expr::Literal(
+                super::cast(self.facts, literal, &PgType::Unknown, target, false)?,
+            )),
             other => Ok(Expr::Cast(Box::new(other), PgType::Text, target.clone())),
         }
     }
@@ -281,7 +284,10 @@ impl<'a> Binder<'a> {
             };
             exprs.push(match wanted {
                 PgType::AnyArray if argument.kind == PgType::Unknown => {
-                    return Err(Error::new("42804", "could not determine polymorphic type because input has type unknown"));
+                    return Err(Error::new(
+                        "42804",
+                        "could not determine polymorphic type because input has type unknown",
+                    ));
                 }
                 PgType::AnyArray => argument.expr,
                 _ => self.coerce(argument, &kind)?,
@@ -295,7 +301,10 @@ impl<'a> Binder<'a> {
 
 /// The type that an argument is taken as.
 fn argument_kind(builtin: &Builtin, place: usize) -> Option<&PgType> {
-    builtin.arguments.get(place).or_else(|| builtin.variadic.then(|| builtin.arguments.last()).flatten())
+    builtin
+        .arguments
+        .get(place)
+        .or_else(|| builtin.variadic.then(|| builtin.arguments.last()).flatten())
 }
 
 /// The result's type, the polymorphic ones filled in.
@@ -346,13 +355,15 @@ pub(super) fn implicit(from: &PgType, to: &PgType) -> Option<usize> {
         (T::Array(_) | T::Int2Vector | T::OidVector, T::AnyArray) => 2,
         (T::Int2, T::Int4 | T::Int8) | (T::Int4, T::Int8) => 2,
         (T::Int2 | T::Int4 | T::Int8, T::Oid | T::Reg(_)) => 1,
-        (T::Int2 | T::Int4 | T::Int8 | T::Float4, T::Float8) | (T::Int2 | T::Int4 | T::Int8, T::Float4) => 1,
+        (T::Int2 | T::Int4 | T::Int8 | T::Float4, T::Float8)
+        | (T::Int2 | T::Int4 | T::Int8, T::Float4) => 1,
         (T::Reg(_), T::Oid) => 2,
         (T::Oid, T::Reg(_)) => 1,
         (T::Oid | T::Reg(_), T::Int8) => 1,
         (T::Name | T::Varchar(_) | T::Bpchar(_) | T::Char, T::Text) => 2,
         (T::Text | T::Varchar(_) | T::Bpchar(_), T::Name) => 1,
-        (T::Text | T::Name | T::Bpchar(_), T::Varchar(_)) | (T::Text | T::Varchar(_), T::Bpchar(_)) => 1,
+        (T::Text | T::Name | T::Bpchar(_), T::Varchar(_))
+        | (T::Text | T::Varchar(_), T::Bpchar(_)) => 1,
         (T::Int2Vector, T::Array(e)) if **e == T::Int2 => 2,
         (T::OidVector, T::Array(e)) if **e == T::Oid => 2,
         (T::NodeTree, T::Text) => 1,
@@ -365,7 +376,9 @@ pub(super) fn implicit(from: &PgType, to: &PgType) -> Option<usize> {
 fn same_bytes(from: &PgType, to: &PgType) -> bool {
     use PgType as T;
     match (from, to) {
-        (T::Name | T::Varchar(_) | T::Char | T::NodeTree | T::Text, T::Text | T::Varchar(None)) => true,
+        (T::Name | T::Varchar(_) | T::Char | T::NodeTree | T::Text, T::Text | T::Varchar(None)) => {
+            true
+        }
         (T::Int2 | T::Int4, T::Int8) | (T::Int2, T::Int4) => true,
         (T::Reg(_) | T::Oid, T::Reg(_) | T::Oid | T::Int8) => true,
         (T::Int2Vector, T::Array(e)) => **e == T::Int2,

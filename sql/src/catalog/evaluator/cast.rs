@@ -26,11 +26,7 @@ pub(super) fn allowed(from: &PgType, to: &PgType) -> Result<(), Error> {
         (a, b) if whole(a) && whole(b) => true,
         (a, b) => a.same_base(b),
     };
-    if fine {
-        Ok(())
-    } else {
-        Err(Error::new("42846", format!("cannot cast type {from} to {to}")))
-    }
+    if fine { Ok(()) } else { Err(Error::new("42846", format!("cannot cast type {from} to {to}"))) }
 }
 
 /// A value as another type.
@@ -64,9 +60,7 @@ pub(crate) fn cast(
             }
             Datum::Text(text.chars().take(length).collect())
         }
-        (value, T::Char) => {
-            Datum::Text(as_text(facts, &value, from).chars().take(1).collect())
-        }
+        (value, T::Char) => Datum::Text(as_text(facts, &value, from).chars().take(1).collect()),
         (Datum::Text(text), to) if from.is_text() || *from == T::Unknown || *from == T::Char => {
             parse(facts, &text, to)?
         }
@@ -118,8 +112,7 @@ pub(super) fn in_range(value: i64, kind: &PgType) -> Result<i64, Error> {
 /// A value from its text.
 fn parse(facts: &Facts<'_>, text: &str, to: &PgType) -> Result<Datum, Error> {
     use PgType as T;
-    let wrong =
-        || Error::new("22P02", format!("invalid input syntax for type {to}: \"{text}\""));
+    let wrong = || Error::new("22P02", format!("invalid input syntax for type {to}: \"{text}\""));
     Ok(match to {
         T::Oid | T::Xid => {
             let number: u32 = text.trim().parse().map_err(|_| wrong())?;
@@ -131,8 +124,9 @@ fn parse(facts: &Facts<'_>, text: &str, to: &PgType) -> Result<Datum, Error> {
             Datum::Array(items.collect::<Result<_, _>>().map_err(|_| wrong())?)
         }
         T::Array(element) => {
-            let items = array_items(text)
-                .ok_or_else(|| Error::new("22P02", format!("malformed array literal: \"{text}\"")))?;
+            let items = array_items(text).ok_or_else(|| {
+                Error::new("22P02", format!("malformed array literal: \"{text}\""))
+            })?;
             let items = items
                 .into_iter()
                 .map(|item| match item {
@@ -144,9 +138,9 @@ fn parse(facts: &Facts<'_>, text: &str, to: &PgType) -> Result<Datum, Error> {
         }
         T::AclItem => Datum::Text(text.to_owned()),
         other => {
-            let kind = other
-                .stored()
-                .ok_or_else(|| Error::unsupported(format!("a text as {other}"), "Compare it as text."))?;
+            let kind = other.stored().ok_or_else(|| {
+                Error::unsupported(format!("a text as {other}"), "Compare it as text.")
+            })?;
             Datum::of(Value::parse(text, &kind, facts.zone)?)
         }
     })

@@ -113,7 +113,8 @@ impl Binder<'_> {
                 let value = self.expr(expr)?;
                 let low = self.expr(low)?;
                 let high = self.expr(high)?;
-                let above = self.compare(&B::GtEq, Comparison::GreaterOrEqual, value.clone(), low)?;
+                let above =
+                    self.compare(&B::GtEq, Comparison::GreaterOrEqual, value.clone(), low)?;
                 let below = self.compare(&B::LtEq, Comparison::LessOrEqual, value, high)?;
                 Ok(not(Expr::And(vec![above, below]), *negated))
             }
@@ -125,8 +126,12 @@ impl Binder<'_> {
                 let found = self.quantified_query(&B::Eq, test, false, value, query)?;
                 Ok(not(found, *negated))
             }
-            Ast::AnyOp { left, compare_op, right, .. } => self.quantified(left, compare_op, right, false),
-            Ast::AllOp { left, compare_op, right } => self.quantified(left, compare_op, right, true),
+            Ast::AnyOp { left, compare_op, right, .. } => {
+                self.quantified(left, compare_op, right, false)
+            }
+            Ast::AllOp { left, compare_op, right } => {
+                self.quantified(left, compare_op, right, true)
+            }
             Ast::Like { negated, any: false, expr, pattern, escape_char } => {
                 self.like(expr, pattern, escape_char.as_ref(), false, *negated)
             }
@@ -242,7 +247,10 @@ impl Binder<'_> {
         let PgType::Record(fields) = &value.kind else {
             return Err(Error::new(
                 "42809",
-                format!("column notation .{name} applied to type {}, which is not a composite type", value.kind),
+                format!(
+                    "column notation .{name} applied to type {}, which is not a composite type",
+                    value.kind
+                ),
             ));
         };
         match fields.iter().position(|(field, _)| field == name) {
@@ -275,7 +283,9 @@ impl Binder<'_> {
         for access in rest {
             value = match access {
                 AccessExpr::Dot(Ast::Identifier(name)) => self.field(value, &fold(name))?,
-                AccessExpr::Subscript(Subscript::Index { index }) => self.subscript(value, index)?,
+                AccessExpr::Subscript(Subscript::Index { index }) => {
+                    self.subscript(value, index)?
+                }
                 other => return Err(unsupported(format!("the access {other}"))),
             };
         }
@@ -286,7 +296,10 @@ impl Binder<'_> {
         let Some(element) = array.kind.element() else {
             return Err(Error::new(
                 "42804",
-                format!("cannot subscript type {} because it does not support subscripting", array.kind),
+                format!(
+                    "cannot subscript type {} because it does not support subscripting",
+                    array.kind
+                ),
             ));
         };
         let index = self.expr(index)?;
@@ -379,7 +392,8 @@ impl Binder<'_> {
 
     fn quantified(&mut self, left: &Ast, op: &B, right: &Ast, all: bool) -> Result<Typed, Error> {
         let op = plain(op);
-        let test = test(&op).ok_or_else(|| unsupported(format!("operator {op} with ANY or ALL")))?;
+        let test =
+            test(&op).ok_or_else(|| unsupported(format!("operator {op} with ANY or ALL")))?;
         let value = self.expr(left)?;
         let mut inner = right;
         while let Ast::Nested(nested) = inner {
@@ -423,7 +437,12 @@ impl Binder<'_> {
             if !same {
                 return Err(unsupported("a comparison of rows"));
             }
-            return Ok(Expr::QuantifiedQuery { test, all, value: Box::new(value.expr), query: Box::new(query) });
+            return Ok(Expr::QuantifiedQuery {
+                test,
+                all,
+                value: Box::new(value.expr),
+                query: Box::new(query),
+            });
         }
         let column = single_column(&query.columns)?;
         let kind = match test {
@@ -479,7 +498,10 @@ impl Binder<'_> {
         }
         let level = self.level()?;
         if !level.sets_allowed {
-            return Err(Error::new("0A000", "set-returning functions are not allowed in this context"));
+            return Err(Error::new(
+                "0A000",
+                "set-returning functions are not allowed in this context",
+            ));
         }
         let nested = call.arguments.iter().any(|argument| {
             let mut found = false;
@@ -511,12 +533,15 @@ impl Binder<'_> {
         if own && let Some(kind) = super::aggregate::kind_of(&name) {
             return self.aggregate(kind, function);
         }
-        if function.filter.is_some() || function.over.is_some() || !function.within_group.is_empty() {
+        if function.filter.is_some() || function.over.is_some() || !function.within_group.is_empty()
+        {
             return Err(unsupported(format!("the call {function}")));
         }
         let list = match &function.args {
             FunctionArguments::None => &[][..],
-            FunctionArguments::List(list) if list.duplicate_treatment.is_none() && list.clauses.is_empty() => {
+            FunctionArguments::List(list)
+                if list.duplicate_treatment.is_none() && list.clauses.is_empty() =>
+            {
                 &list.args
             }
             FunctionArguments::Subquery(query) if own && name == "array" => {
@@ -559,7 +584,8 @@ impl Binder<'_> {
             }
             ("nullif", [left, right]) => {
                 let (a, b) = self.alike(&B::Eq, left.clone(), right.clone())?;
-                let kind = if left.kind == PgType::Unknown { PgType::Text } else { left.kind.clone() };
+                let kind =
+                    if left.kind == PgType::Unknown { PgType::Text } else { left.kind.clone() };
                 Some(Typed::new(Expr::NullIf(Box::new(a), Box::new(b)), kind))
             }
             _ => None,
@@ -570,7 +596,12 @@ impl Binder<'_> {
 fn is_bare_function(name: &str) -> bool {
     matches!(
         name,
-        "current_user" | "session_user" | "user" | "current_role" | "current_catalog" | "current_schema"
+        "current_user"
+            | "session_user"
+            | "user"
+            | "current_role"
+            | "current_catalog"
+            | "current_schema"
     )
 }
 

@@ -1,7 +1,8 @@
 //! FROM: relations, queries, functions, joins; and the way of conditions down to where they can be asked first.
 
 use datafusion::sql::sqlparser::ast::{
-    FunctionArg, Join as AstJoin, JoinConstraint, JoinOperator, TableAlias, TableFactor, TableWithJoins,
+    FunctionArg, Join as AstJoin, JoinConstraint, JoinOperator, TableAlias, TableFactor,
+    TableWithJoins,
 };
 
 use super::bind::{Binder, ScopeColumn, ScopeRelation, fold};
@@ -130,18 +131,24 @@ impl Binder<'_> {
 
     fn factor(&mut self, factor: &TableFactor) -> Result<Source, Error> {
         match factor {
-            TableFactor::Table { name, alias, args: None, version: None, with_hints, sample: None, .. }
-                if with_hints.is_empty() =>
-            {
-                self.named(name, alias.as_ref())
-            }
+            TableFactor::Table {
+                name,
+                alias,
+                args: None,
+                version: None,
+                with_hints,
+                sample: None,
+                ..
+            } if with_hints.is_empty() => self.named(name, alias.as_ref()),
             TableFactor::Table { name, alias, args: Some(arguments), with_ordinality, .. } => {
                 self.functions(&[(name, &arguments.args)], alias.as_ref(), *with_ordinality)
             }
             TableFactor::Function { name, args, alias, with_ordinality, .. } => {
                 self.functions(&[(name, args)], alias.as_ref(), *with_ordinality)
             }
-            TableFactor::UNNEST { alias, array_exprs, with_ordinality, with_offset: false, .. } => {
+            TableFactor::UNNEST {
+                alias, array_exprs, with_ordinality, with_offset: false, ..
+            } => {
                 let arrays = self.with_sets_forbidden(|binder| binder.exprs(array_exprs))?;
                 let calls = arrays
                     .into_iter()
@@ -163,7 +170,9 @@ impl Binder<'_> {
                 let name = alias.as_ref().map(|alias| fold(&alias.name)).unwrap_or_default();
                 self.item(None, name, columns, alias.as_ref(), SourceKind::Query(Box::new(query)))
             }
-            TableFactor::NestedJoin { table_with_joins, alias: None } => self.joined(table_with_joins),
+            TableFactor::NestedJoin { table_with_joins, alias: None } => {
+                self.joined(table_with_joins)
+            }
             other => Err(unsupported(other)),
         }
     }
@@ -297,11 +306,19 @@ impl Binder<'_> {
 fn join(kind: JoinKind, left: Source, right: Source, on: Vec<Expr>) -> Source {
     let (base, width) = (left.base, left.width + right.width);
     let mut outside = false;
-    right.columns(0, &mut |index| outside |= index < right.base || index >= right.base + right.width);
+    right.columns(0, &mut |index| {
+        outside |= index < right.base || index >= right.base + right.width
+    });
     let mut source = Source {
         base,
         width,
-        kind: SourceKind::Join(Box::new(Join { kind, left, right, lateral: outside, on: Vec::new() })),
+        kind: SourceKind::Join(Box::new(Join {
+            kind,
+            left,
+            right,
+            lateral: outside,
+            on: Vec::new(),
+        })),
         filter: Vec::new(),
     };
     for condition in on {
@@ -333,7 +350,8 @@ impl Source {
     pub(super) fn restrict(&mut self, condition: Expr) {
         if let SourceKind::Join(join) = &mut self.kind {
             let inner = join.kind == JoinKind::Inner;
-            if matches!(join.kind, JoinKind::Inner | JoinKind::Left) && join.left.covers(&condition) {
+            if matches!(join.kind, JoinKind::Inner | JoinKind::Left) && join.left.covers(&condition)
+            {
                 return join.left.restrict(condition);
             }
             if inner && join.right.covers(&condition) {

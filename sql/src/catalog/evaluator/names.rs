@@ -1,6 +1,8 @@
 //! What a column of a result is called when nobody gave it a name.
 
-use datafusion::sql::sqlparser::ast::{AccessExpr, DataType, Expr, ObjectNamePart, Query, SelectItem, SetExpr};
+use datafusion::sql::sqlparser::ast::{
+    AccessExpr, DataType, Expr, ObjectNamePart, Query, SelectItem, SetExpr,
+};
 
 use super::bind::fold;
 

@@ -115,7 +115,12 @@ impl Binder<'_> {
     }
 
     /// Both sides as one type.
-    pub(super) fn alike(&mut self, op: &B, left: Typed, right: Typed) -> Result<(Expr, Expr), Error> {
+    pub(super) fn alike(
+        &mut self,
+        op: &B,
+        left: Typed,
+        right: Typed,
+    ) -> Result<(Expr, Expr), Error> {
         let kind = comparable(op, &left.kind, &right.kind)?;
         if matches!(kind, PgType::Record(_)) {
             return Ok((left.expr, right.expr));
@@ -188,7 +193,8 @@ impl Binder<'_> {
             (a, b) => common(&[a.clone(), b.clone()]).map_err(|_| missing(op, a, b))?,
         };
         let whole = matches!(kind, PgType::Int2 | PgType::Int4 | PgType::Int8);
-        let float = kind == PgType::Float8 && !matches!(how, Arithmetic::Modulo | Arithmetic::And | Arithmetic::Or);
+        let float = kind == PgType::Float8
+            && !matches!(how, Arithmetic::Modulo | Arithmetic::And | Arithmetic::Or);
         if !whole && !float {
             return Err(missing(op, &left.kind, &right.kind));
         }
@@ -204,7 +210,9 @@ impl Binder<'_> {
         };
         match (array(&left.kind), array(&right.kind)) {
             (None, None) => {
-                let of_text = |kind: &PgType| kind.is_text() || matches!(kind, PgType::Unknown | PgType::Char);
+                let of_text = |kind: &PgType| {
+                    kind.is_text() || matches!(kind, PgType::Unknown | PgType::Char)
+                };
                 if !of_text(&left.kind) && !of_text(&right.kind) {
                     return Err(missing(&B::StringConcat, &left.kind, &right.kind));
                 }

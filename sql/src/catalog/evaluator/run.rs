@@ -1,5 +1,6 @@
 //! Running a bound query, row by row. What doesn't refer outside is run once; equal columns are joined by look-up.
 
+mod join;
 mod values;
 
 use std::cell::{Cell, RefCell};
@@ -8,9 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::select::bound;
-use super::tree::{
-    Body, Comparison, Cte, Distinct, Expr, Join, JoinKind, Order, Query, Select, SetOp, Source, SourceKind,
-};
+use super::tree::{Body, Cte, Distinct, Expr, Order, Query, Select, SetOp, Source, SourceKind};
 use crate::Error;
 use crate::catalog::facts::Facts;
 use crate::catalog::relations::{self, Relation, Row, Rows};
@@ -60,7 +59,12 @@ impl<'e> Env<'e> {
         }
     }
 
-    fn of(row: &'e [Datum], base: usize, beside: Option<&'e Self>, outer: Option<&'e Self>) -> Self {
+    fn of(
+        row: &'e [Datum],
+        base: usize,
+        beside: Option<&'e Self>,
+        outer: Option<&'e Self>,
+    ) -> Self {
         Self { row, base, beside, ..Self::blank(outer) }
     }
 }
@@ -75,9 +79,8 @@ pub(super) fn order_of(a: &Datum, b: &Datum) -> Ordering {
         (Datum::Text(a), Datum::Text(b)) => a.as_bytes().cmp(b.as_bytes()),
         (Datum::Bool(a), Datum::Bool(b)) => a.cmp(b),
         (Datum::Float(_), _) | (_, Datum::Float(_)) => a.float().total_cmp(&b.float()),
-        (Datum::Timestamptz(a), Datum::Timestamptz(b)) | (Datum::Timestamp(a), Datum::Timestamp(b)) => {
-            a.cmp(b)
-        }
+        (Datum::Timestamptz(a), Datum::Timestamptz(b))
+        | (Datum::Timestamp(a), Datum::Timestamp(b)) => a.cmp(b),
         (Datum::Date(a), Datum::Date(b)) => a.cmp(b),
         (Datum::Uuid(a), Datum::Uuid(b)) => a.cmp(b),
         (Datum::Bytes(a), Datum::Bytes(b)) => a.cmp(b),
@@ -96,8 +99,20 @@ pub(super) fn sorted(a: &[Datum], b: &[Datum], how: &[(bool, bool)]) -> Ordering
     for ((a, b), (descending, nulls_first)) in a.iter().zip(b).zip(how) {
         let order = match (a.is_null(), b.is_null()) {
             (true, true) => Ordering::Equal,
-            (true, false) => if *nulls_first { Ordering::Less } else { Ordering::Greater },
-            (false, true) => if *nulls_first { Ordering::Greater } else { Ordering::Less },
+            (true, false) => {
+                if *nulls_first {
+                    Ordering::Less
+                } else {
+                    Ordering::Greater
+                }
+            }
+            (false, true) => {
+                if *nulls_first {
+                    Ordering::Greater
+                } else {
+                    Ordering::Less
+                }
+            }
             (false, false) if *descending => order_of(b, a),
             (false, false) => order_of(a, b),
         };
@@ -173,7 +188,10 @@ impl<'a> Run<'a> {
         {
             let mut seen = BTreeSet::new();
             rows.retain(|row| {
-                seen.insert(Key(keys.iter().map(|key| row.get(*key).cloned().unwrap_or(Datum::Null)).collect()))
+                seen.insert(Key(keys
+                    .iter()
+                    .map(|key| row.get(*key).cloned().unwrap_or(Datum::Null))
+                    .collect()))
             });
         }
         let limit = |expr: &Option<Expr>, what: &str| match expr {
@@ -245,7 +263,13 @@ impl<'a> Run<'a> {
                 for row in &mut rows {
                     for (cell, cast) in row.iter_mut().zip(casts) {
                         if let Some((from, to)) = cast {
-                            *cell = super::cast(self.facts, std::mem::replace(cell, Datum::Null), from, to, false)?;
+                            *cell = super::cast(
+                                self.facts,
+                                std::mem::replace(cell, Datum::Null),
+                                from,
+                                to,
+                                false,
+                            )?;
                         }
                     }
                 }
@@ -277,8 +301,10 @@ impl<'a> Run<'a> {
         }
         let mut output = Vec::new();
         for (place, (row, aggregates)) in groups.iter().enumerate() {
-            let windows: Vec<Datum> =
-                windows.iter().map(|values| values.get(place).cloned().unwrap_or(Datum::Null)).collect();
+            let windows: Vec<Datum> = windows
+                .iter()
+                .map(|values| values.get(place).cloned().unwrap_or(Datum::Null))
+                .collect();
             let env = Env { aggregates, windows: &windows, ..Env::of(row, base, None, outer) };
             let mut sets = Vec::new();
             for call in &select.sets {
@@ -287,7 +313,8 @@ impl<'a> Run<'a> {
                     _ => Vec::new(),
                 });
             }
-            let times = if sets.is_empty() { 1 } else { sets.iter().map(Vec::len).max().unwrap_or(0) };
+            let times =
+                if sets.is_empty() { 1 } else { sets.iter().map(Vec::len).max().unwrap_or(0) };
             for place in 0..times {
                 self.step()?;
                 output.push(self.values(&select.output, &Env { sets: &sets, place, ..env })?);
@@ -327,7 +354,8 @@ impl<'a> Run<'a> {
                 .map(|aggregate| self.aggregate_of(aggregate, &rows, &env))
                 .collect::<Result<Vec<_>, _>>()?;
             // Without a row there is no group key either: only aggregates are asked for.
-            let row = rows.into_iter().next().unwrap_or_else(|| vec![Datum::Null; select.source.width]);
+            let row =
+                rows.into_iter().next().unwrap_or_else(|| vec![Datum::Null; select.source.width]);
             if let Some(having) = &select.having {
                 let env = Env { aggregates: &aggregates, ..Env::of(&row, base, None, outer) };
                 if self.value(having, &env)? != Datum::Bool(true) {
@@ -444,99 +472,6 @@ impl<'a> Run<'a> {
         self.relations.borrow_mut().insert(relation.oid, Rc::clone(&rows));
         Ok(rows)
     }
-
-    fn join(
-        &self,
-        join: &Join,
-        outer: Option<&Env<'_>>,
-        beside: Option<&Env<'_>>,
-    ) -> Result<Vec<Row>, Error> {
-        let left = self.source(&join.left, outer, beside)?;
-        let (left_base, right_base) = (join.left.base, join.right.base);
-        let mut result = Vec::new();
-        if join.lateral {
-            for row in &left {
-                let env = Env::of(row, left_base, beside, outer);
-                let right = self.source(&join.right, outer, Some(&env))?;
-                let mut found = false;
-                for other in &right {
-                    let both = joined(row, other);
-                    if self.holds(&join.on, &Env::of(&both, left_base, beside, outer))? {
-                        found = true;
-                        result.push(both);
-                    }
-                }
-                if !found && join.kind == JoinKind::Left {
-                    result.push(padded(row, join.right.width));
-                }
-            }
-            if matches!(join.kind, JoinKind::Right | JoinKind::Full) {
-                return Err(Error::unsupported("LATERAL with RIGHT or FULL JOIN", "Turn the join around."));
-            }
-            return Ok(result);
-        }
-        let right = self.source(&join.right, outer, beside)?;
-        let (keys, rest) = equal_columns(join);
-        let mut index: BTreeMap<Key, Vec<usize>> = BTreeMap::new();
-        if !keys.is_empty() {
-            for (place, row) in right.iter().enumerate() {
-                let env = Env::of(row, right_base, beside, outer);
-                let key = keys.iter().map(|key| self.value(key.1, &env)).collect::<Result<Vec<_>, _>>()?;
-                if !key.iter().any(Datum::is_null) {
-                    index.entry(Key(key)).or_default().push(place);
-                }
-            }
-        }
-        let every: Vec<usize> = if keys.is_empty() { (0..right.len()).collect() } else { Vec::new() };
-        let mut matched = vec![false; right.len()];
-        for row in &left {
-            let candidates: &[usize] = if keys.is_empty() {
-                &every
-            } else {
-                let env = Env::of(row, left_base, beside, outer);
-                let key = keys.iter().map(|key| self.value(key.0, &env)).collect::<Result<Vec<_>, _>>()?;
-                index.get(&Key(key)).map_or(&[], Vec::as_slice)
-            };
-            let mut found = false;
-            for place in candidates {
-                self.step()?;
-                let Some(other) = right.get(*place) else { continue };
-                let both = joined(row, other);
-                let env = Env::of(&both, left_base, beside, outer);
-                let mut holds = true;
-                for condition in &rest {
-                    holds = holds && self.value(condition, &env)? == Datum::Bool(true);
-                }
-                if holds {
-                    found = true;
-                    if let Some(mark) = matched.get_mut(*place) {
-                        *mark = true;
-                    }
-                    result.push(both);
-                }
-            }
-            if !found && matches!(join.kind, JoinKind::Left | JoinKind::Full) {
-                result.push(padded(row, join.right.width));
-            }
-        }
-        if matches!(join.kind, JoinKind::Right | JoinKind::Full) {
-            for (row, _) in right.iter().zip(&matched).filter(|(_, matched)| !**matched) {
-                let mut both = vec![Datum::Null; join.left.width];
-                both.extend(row.iter().cloned());
-                result.push(both);
-            }
-        }
-        Ok(result)
-    }
-
-    fn holds(&self, conditions: &[Expr], env: &Env<'_>) -> Result<bool, Error> {
-        for condition in conditions {
-            if self.value(condition, env)? != Datum::Bool(true) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
 }
 
 fn innermost(body: &Body) -> &Body {
@@ -544,43 +479,6 @@ fn innermost(body: &Body) -> &Body {
         Body::Cast(inner, _) => innermost(inner),
         other => other,
     }
-}
-
-fn joined(left: &[Datum], right: &[Datum]) -> Row {
-    left.iter().chain(right).cloned().collect()
-}
-
-fn padded(left: &[Datum], width: usize) -> Row {
-    left.iter().cloned().chain(std::iter::repeat_n(Datum::Null, width)).collect()
-}
-
-/// The conditions that ask for equality of something of the left with something of the right, and the others.
-fn equal_columns(join: &Join) -> (Vec<(&Expr, &Expr)>, Vec<&Expr>) {
-    let side = |expr: &Expr, source: &Source| {
-        let (mut any, mut all) = (false, true);
-        expr.columns(0, &mut |index| {
-            any = true;
-            all &= (source.base..source.base + source.width).contains(&index);
-        });
-        any && all
-    };
-    let mut keys = Vec::new();
-    let mut rest = Vec::new();
-    for condition in &join.on {
-        match condition {
-            Expr::Compare(Comparison::Equal, a, b) => {
-                if side(a, &join.left) && side(b, &join.right) {
-                    keys.push((a.as_ref(), b.as_ref()));
-                } else if side(b, &join.left) && side(a, &join.right) {
-                    keys.push((b.as_ref(), a.as_ref()));
-                } else {
-                    rest.push(condition);
-                }
-            }
-            other => rest.push(other),
-        }
-    }
-    (keys, rest)
 }
 
 fn order_rows(rows: &mut [Row], order: &[Order]) {

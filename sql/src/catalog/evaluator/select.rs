@@ -50,7 +50,8 @@ impl Query {
 impl Binder<'_> {
     /// A query, one level deeper than what is around it.
     pub(super) fn query(&mut self, query: &ast::Query) -> Result<Query, Error> {
-        if !query.locks.is_empty() || query.for_clause.is_some() || !query.pipe_operators.is_empty() {
+        if !query.locks.is_empty() || query.for_clause.is_some() || !query.pipe_operators.is_empty()
+        {
             return Err(unsupported("FOR UPDATE"));
         }
         let number = self.number();
@@ -120,7 +121,9 @@ impl Binder<'_> {
             };
             let parts = match cte.query.body.as_ref() {
                 SetExpr::SetOperation { op: SetOperator::Union, set_quantifier, left, right }
-                    if with.recursive && cte.query.with.is_none() && cte.query.order_by.is_none() =>
+                    if with.recursive
+                        && cte.query.with.is_none()
+                        && cte.query.order_by.is_none() =>
                 {
                     Some((left, right, *set_quantifier == SetQuantifier::All))
                 }
@@ -141,9 +144,14 @@ impl Binder<'_> {
                     self.with.pop();
                     let mut next = next?;
                     if next.columns.len() != first.columns.len() {
-                        return Err(Error::new("42601", "each UNION query must have the same number of columns"));
+                        return Err(Error::new(
+                            "42601",
+                            "each UNION query must have the same number of columns",
+                        ));
                     }
-                    next.cast_columns(first.columns.iter().map(|column| column.1.clone()).collect());
+                    next.cast_columns(
+                        first.columns.iter().map(|column| column.1.clone()).collect(),
+                    );
                     (first, Some(Recursive { query: next, all }))
                 }
             };
@@ -164,7 +172,8 @@ impl Binder<'_> {
                 Ok(Bound { body: Body::Nested(Box::new(query)), columns, order })
             }
             SetExpr::Values(values) => {
-                let rows: Vec<&[Ast]> = values.rows.iter().map(|row| row.content.as_slice()).collect();
+                let rows: Vec<&[Ast]> =
+                    values.rows.iter().map(|row| row.content.as_slice()).collect();
                 self.values(&rows, order.unwrap_or_default())
             }
             SetExpr::SetOperation { left, op, set_quantifier, right } => {
@@ -328,7 +337,10 @@ impl Binder<'_> {
                         }
                     }
                 }
-                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
+                SelectItem::QualifiedWildcard(
+                    SelectItemQualifiedWildcardKind::ObjectName(name),
+                    _,
+                ) => {
                     let (_, name) = schema_and_name(name).ok_or_else(|| unsupported(name))?;
                     let level = self.level()?;
                     let Some(relation) = level.relations.iter().find(|r| r.name == name) else {
@@ -375,7 +387,10 @@ impl Binder<'_> {
             if let Some(place) = ordinal(expr) {
                 let value = place.checked_sub(1).and_then(|place| output.get(place));
                 let Some(value) = value else {
-                    return Err(Error::new("42P10", format!("GROUP BY position {place} is not in select list")));
+                    return Err(Error::new(
+                        "42P10",
+                        format!("GROUP BY position {place} is not in select list"),
+                    ));
                 };
                 keys.push(value.expr.clone());
                 continue;
@@ -475,7 +490,10 @@ fn direction(column: usize, item: &OrderByExpr) -> Result<Order, Error> {
 }
 
 /// ORDER BY where only the result's columns can be named.
-fn order_of_output(order: &[OrderByExpr], columns: &[(String, PgType)]) -> Result<Vec<Order>, Error> {
+fn order_of_output(
+    order: &[OrderByExpr],
+    columns: &[(String, PgType)],
+) -> Result<Vec<Order>, Error> {
     order
         .iter()
         .map(|item| {
@@ -490,8 +508,9 @@ fn order_of_output(order: &[OrderByExpr], columns: &[(String, PgType)]) -> Resul
                 },
             };
             let place = place.ok_or_else(|| {
-                Error::new("0A000", "invalid UNION/INTERSECT/EXCEPT ORDER BY clause")
-                    .with_detail("Only result column names can be used, not expressions or functions.")
+                Error::new("0A000", "invalid UNION/INTERSECT/EXCEPT ORDER BY clause").with_detail(
+                    "Only result column names can be used, not expressions or functions.",
+                )
             })?;
             direction(place, item)
         })

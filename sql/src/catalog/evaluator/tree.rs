@@ -41,7 +41,12 @@ pub(super) enum Body {
     Select(Box<Select>),
     Values(Vec<Vec<Expr>>),
     Nested(Box<Query>),
-    Both { op: SetOp, all: bool, left: Box<Body>, right: Box<Body> },
+    Both {
+        op: SetOp,
+        all: bool,
+        left: Box<Body>,
+        right: Box<Body>,
+    },
     /// The rows of another body, some columns cast.
     Cast(Box<Body>, Vec<Option<(PgType, PgType)>>),
 }
@@ -102,7 +107,10 @@ pub(super) enum SourceKind {
     Query(Box<Query>),
     /// A query of WITH, by number.
     Cte(usize),
-    Functions { calls: Vec<Call>, ordinality: bool },
+    Functions {
+        calls: Vec<Call>,
+        ordinality: bool,
+    },
     Join(Box<Join>),
 }
 
@@ -211,7 +219,10 @@ pub(super) enum Expr {
     Literal(Datum),
     Parameter(usize),
     /// A column of the query `depth` levels out.
-    Column { depth: usize, index: usize },
+    Column {
+        depth: usize,
+        index: usize,
+    },
     Call(Box<Call>),
     /// The current row of a set in the select list.
     Set(usize),
@@ -230,16 +241,38 @@ pub(super) enum Expr {
     /// Item to the end, or before the start.
     Append(Box<Expr>, Box<Expr>),
     Prepend(Box<Expr>, Box<Expr>),
-    Like { value: Box<Expr>, pattern: Box<Expr>, escape: Option<char>, fold: bool },
-    Matches { value: Box<Expr>, pattern: Box<Expr>, fold: bool },
+    Like {
+        value: Box<Expr>,
+        pattern: Box<Expr>,
+        escape: Option<char>,
+        fold: bool,
+    },
+    Matches {
+        value: Box<Expr>,
+        pattern: Box<Expr>,
+        fold: bool,
+    },
     In(Box<Expr>, Vec<Expr>),
     /// `a op ANY (array)`, or ALL.
-    Quantified { test: Test, all: bool, value: Box<Expr>, array: Box<Expr> },
-    QuantifiedQuery { test: Test, all: bool, value: Box<Expr>, query: Box<Query> },
+    Quantified {
+        test: Test,
+        all: bool,
+        value: Box<Expr>,
+        array: Box<Expr>,
+    },
+    QuantifiedQuery {
+        test: Test,
+        all: bool,
+        value: Box<Expr>,
+        query: Box<Query>,
+    },
     Exists(Box<Query>),
     Scalar(Box<Query>),
     ArrayOf(Box<Query>),
-    Case { arms: Vec<(Expr, Expr)>, otherwise: Option<Box<Expr>> },
+    Case {
+        arms: Vec<(Expr, Expr)>,
+        otherwise: Option<Box<Expr>>,
+    },
     Coalesce(Vec<Expr>),
     NullIf(Box<Expr>, Box<Expr>),
     /// The greatest, or least.
@@ -311,10 +344,18 @@ impl Expr {
             | Self::Scalar(_)
             | Self::ArrayOf(_) => Vec::new(),
             Self::Call(call) => call.arguments.iter().collect(),
-            Self::Not(a) | Self::IsNull(a) | Self::Negate(a, _) | Self::Cast(a, _, _) | Self::Field(a, _) => {
+            Self::Not(a)
+            | Self::IsNull(a)
+            | Self::Negate(a, _)
+            | Self::Cast(a, _, _)
+            | Self::Field(a, _) => {
                 vec![a]
             }
-            Self::And(all) | Self::Or(all) | Self::Coalesce(all) | Self::Array(all) | Self::Record(all)
+            Self::And(all)
+            | Self::Or(all)
+            | Self::Coalesce(all)
+            | Self::Array(all)
+            | Self::Record(all)
             | Self::Extreme(all, _) => all.iter().collect(),
             Self::Distinct(a, b)
             | Self::Compare(_, a, b)

@@ -30,13 +30,18 @@ impl Binder<'_> {
             FunctionArguments::Subquery(_) => false,
         };
         let Some(WindowType::WindowSpec(spec)) = &call.over else { return Err(unsupported()) };
-        if !empty || call.filter.is_some() || spec.window_name.is_some() || spec.window_frame.is_some() {
+        if !empty
+            || call.filter.is_some()
+            || spec.window_name.is_some()
+            || spec.window_frame.is_some()
+        {
             return Err(unsupported());
         }
         if !self.level()?.aggregates_allowed {
             return Err(Error::new("42P20", "window functions are not allowed here"));
         }
-        let partition = self.exprs(&spec.partition_by)?.into_iter().map(|value| value.expr).collect();
+        let partition =
+            self.exprs(&spec.partition_by)?.into_iter().map(|value| value.expr).collect();
         let mut order = Vec::new();
         for item in &spec.order_by {
             let descending = item.options.asc == Some(false);
@@ -78,7 +83,8 @@ impl Run<'_> {
         let mut last: Option<(&[Datum], &[Datum])> = None;
         for (partition, order, place) in &keys {
             let same_partition = last.is_some_and(|last| sorted(last.0, partition, &plain).is_eq());
-            let peer = same_partition && last.is_some_and(|last| sorted(last.1, order, &how).is_eq());
+            let peer =
+                same_partition && last.is_some_and(|last| sorted(last.1, order, &how).is_eq());
             if !same_partition {
                 (number, rank, dense) = (0, 0, 0);
             }

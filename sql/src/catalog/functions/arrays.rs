@@ -9,15 +9,18 @@ use crate::types::PgType;
 pub(super) fn functions() -> Vec<Builtin> {
     let mut all = vec![
         function("_pg_expandarray(anyarray) setof record", |_, a| {
-            let rows = items(a, 0).iter().zip(1..).map(|(item, place)| {
-                Datum::Record(vec![item.clone(), Datum::Int(place)])
-            });
+            let rows = items(a, 0)
+                .iter()
+                .zip(1..)
+                .map(|(item, place)| Datum::Record(vec![item.clone(), Datum::Int(place)]));
             Ok(Datum::Array(rows.collect()))
         })
         .record(&[("x", PgType::AnyElement), ("n", PgType::Int4)])
         .in_schema("information_schema"),
         function("generate_subscripts(anyarray, integer) setof integer", subscripts),
-        function("unnest(anyarray) setof anyelement", |_, a| Ok(Datum::Array(items(a, 0).to_vec()))),
+        function("unnest(anyarray) setof anyelement", |_, a| {
+            Ok(Datum::Array(items(a, 0).to_vec()))
+        }),
     ];
     let series: Body = |_, a| {
         let step = if a.len() > 2 { int(a, 2) } else { 1 };
@@ -32,7 +35,8 @@ pub(super) fn functions() -> Vec<Builtin> {
         function("generate_series(bigint, bigint) setof bigint", series),
         function("generate_series(bigint, bigint, bigint) setof bigint", series),
     ]);
-    all.extend(array_functions().into_iter().map(Builtin::everyday));
+    let everyday = array_functions().into_iter().chain(searches());
+    all.extend(everyday.map(Builtin::everyday));
     all
 }
 
@@ -94,9 +98,34 @@ fn array_functions() -> Vec<Builtin> {
             Ok(if items(a, 0).is_empty() { Datum::Null } else { Datum::Int(1) })
         }),
         function("cardinality(anyarray) integer", |_, a| Ok(count(items(a, 0).len()))),
+        function("array_to_string(anyarray, text) text", |c, a| Ok(joined(c, a, None))),
+        function("array_to_string(anyarray, text, text) text", |c, a| {
+            if a.iter().take(2).any(Datum::is_null) {
+                return Ok(Datum::Null);
+            }
+            Ok(joined(c, a, a.get(2).filter(|null| !null.is_null())))
+        })
+        .with_nulls(),
+        function("string_to_array(text, text) text[]", |_, a| {
+            let whole = text(a, 0);
+            if whole.is_empty() {
+                return Ok(Datum::Array(Vec::new()));
+            }
+            let part = |part: &str| Datum::Text(part.to_owned());
+            Ok(Datum::Array(match text(a, 1) {
+                "" => vec![part(whole)],
+                by => whole.split(by).map(part).collect(),
+            }))
+        }),
+    ]
+}
+
+fn searches() -> Vec<Builtin> {
+    vec![
         function("array_position(anyarray, anyelement) integer", |c, a| {
             let first = c.kinds.first().map_or(1, lower_bound);
-            let found = a.get(1).and_then(|wanted| items(a, 0).iter().position(|item| item == wanted));
+            let found =
+                a.get(1).and_then(|wanted| items(a, 0).iter().position(|item| item == wanted));
             Ok(found.map_or(Datum::Null, |place| {
                 Datum::Int(first + i64::try_from(place).unwrap_or(i64::MAX))
             }))
@@ -120,25 +149,6 @@ fn array_functions() -> Vec<Builtin> {
         .with_nulls(),
         function("array_cat(anyarray, anyarray) anyarray", |_, a| {
             Ok(Datum::Array(items(a, 0).iter().chain(items(a, 1)).cloned().collect()))
-        }),
-        function("array_to_string(anyarray, text) text", |c, a| Ok(joined(c, a, None))),
-        function("array_to_string(anyarray, text, text) text", |c, a| {
-            if a.iter().take(2).any(Datum::is_null) {
-                return Ok(Datum::Null);
-            }
-            Ok(joined(c, a, a.get(2).filter(|null| !null.is_null())))
-        })
-        .with_nulls(),
-        function("string_to_array(text, text) text[]", |_, a| {
-            let whole = text(a, 0);
-            if whole.is_empty() {
-                return Ok(Datum::Array(Vec::new()));
-            }
-            let part = |part: &str| Datum::Text(part.to_owned());
-            Ok(Datum::Array(match text(a, 1) {
-                "" => vec![part(whole)],
-                by => whole.split(by).map(part).collect(),
-            }))
         }),
     ]
 }

@@ -24,7 +24,9 @@ pub(super) fn functions() -> Vec<Builtin> {
         function("pg_get_constraintdef(oid, boolean) text", |c, a| {
             constraint(c.facts, oid(a, 0), flag(a, 1))
         }),
-        function("pg_get_indexdef(oid) text", |c, a| out_option(index_text(c.facts, oid(a, 0), false))),
+        function("pg_get_indexdef(oid) text", |c, a| {
+            out_option(index_text(c.facts, oid(a, 0), false))
+        }),
         function("pg_get_indexdef(oid, integer, boolean) text", index_part),
         function("pg_get_viewdef(oid) text", |c, a| view(c.facts, oid(a, 0))),
         function("pg_get_viewdef(oid, boolean) text", |c, a| view(c.facts, oid(a, 0))),
@@ -125,10 +127,11 @@ fn constraint(facts: &Facts<'_>, wanted: u32, pretty: bool) -> Result<Datum, Err
         match object {
             Object::Table(table) => {
                 if let Some(check) = table.checks.iter().find(|check| check.oid.0 == wanted) {
+                    let inner = unwrapped(&check.text);
                     return out(if pretty {
-                        format!("CHECK ({})", check.text)
+                        format!("CHECK ({inner})")
                     } else {
-                        format!("CHECK (({}))", check.text)
+                        format!("CHECK (({inner}))")
                     });
                 }
                 if let Some(key) = table.foreign_keys.iter().find(|key| key.oid.0 == wanted) {
@@ -152,6 +155,27 @@ fn constraint(facts: &Facts<'_>, wanted: u32, pretty: bool) -> Result<Datum, Err
         }
     }
     Ok(Datum::Null)
+}
+
+/// A condition without the parentheses around all of it.
+fn unwrapped(text: &str) -> &str {
+    let Some(inner) = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) else {
+        return text;
+    };
+    let mut depth = 0;
+    let mut quoted = false;
+    for c in inner.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            ')' if !quoted => depth -= 1,
+            _ => {}
+        }
+        if depth < 0 {
+            return text;
+        }
+    }
+    inner
 }
 
 fn foreign_key(facts: &Facts<'_>, table: &Table, key: &ForeignKey) -> String {
@@ -242,9 +266,9 @@ fn serial_sequence(call: &Call<'_>, a: &[Datum]) -> Result<Datum, Error> {
     };
     let owned = facts.objects().find_map(|(_, object)| match object {
         Object::Sequence(sequence)
-            if sequence.owned_by.is_some_and(|(table, number)| {
-                table.0 == table_oid && number == column.number
-            }) =>
+            if sequence
+                .owned_by
+                .is_some_and(|(table, number)| table.0 == table_oid && number == column.number) =>
         {
             Some(qualified(facts, sequence.schema.0, &sequence.name, false))
         }
@@ -255,9 +279,7 @@ fn serial_sequence(call: &Call<'_>, a: &[Datum]) -> Result<Datum, Error> {
 
 fn arguments(facts: &Facts<'_>, oid: u32) -> Result<Datum, Error> {
     let Some(types) = proc_field(oid, 19) else { return Ok(Datum::Null) };
-    let names = proc_field(oid, 22)
-        .and_then(crate::catalog::text::array_items)
-        .unwrap_or_default();
+    let names = proc_field(oid, 22).and_then(crate::catalog::text::array_items).unwrap_or_default();
     let variadic = proc_field(oid, 7).is_some_and(|element| element != "0");
     let kinds: Vec<u32> = types.split_ascii_whitespace().filter_map(|t| t.parse().ok()).collect();
     let last = kinds.len();
@@ -320,63 +342,77 @@ fn comment(facts: &Facts<'_>, oid: u32, catalog: Option<&str>, part: i64) -> Res
     Ok(found.and_then(|row| row.into_iter().nth(3)).unwrap_or(Datum::Null))
 }
 
+/// A helper of information_schema.
+fn plain(body: Body, name: &'static str) -> Builtin {
+    let mut helper = function("helper(oid, integer) integer", body);
+    helper.name = name;
+    helper.in_schema("information_schema")
+}
+
 /// information_schema's helpers: what a type's modifier says.
 fn type_functions() -> Vec<Builtin> {
-    let plain = |body: Body, name: &'static str| {
-        let mut helper = function("helper(oid, integer) integer", body);
-        helper.name = name;
-        helper.in_schema("information_schema")
-    };
     vec![
         plain(
-            |_, a| Ok(match (oid(a, 0), int(a, 1)) {
-                (1042 | 1043, m) if m >= 4 => Datum::Int(m - 4),
-                _ => Datum::Null,
-            }),
+            |_, a| {
+                Ok(match (oid(a, 0), int(a, 1)) {
+                    (1042 | 1043, m) if m >= 4 => Datum::Int(m - 4),
+                    _ => Datum::Null,
+                })
+            },
             "_pg_char_max_length",
         ),
         plain(
-            |_, a| Ok(match (oid(a, 0), int(a, 1)) {
-                (1042 | 1043, m) if m >= 4 => Datum::Int((m - 4).saturating_mul(4)),
-                (25 | 1042 | 1043, _) => Datum::Int(1 << 30),
-                _ => Datum::Null,
-            }),
+            |_, a| {
+                Ok(match (oid(a, 0), int(a, 1)) {
+                    (1042 | 1043, m) if m >= 4 => Datum::Int((m - 4).saturating_mul(4)),
+                    (25 | 1042 | 1043, _) => Datum::Int(1 << 30),
+                    _ => Datum::Null,
+                })
+            },
             "_pg_char_octet_length",
         ),
         plain(
-            |_, a| Ok(match (oid(a, 0), int(a, 1)) {
-                (21, _) => Datum::Int(16),
-                (23, _) => Datum::Int(32),
-                (20, _) => Datum::Int(64),
-                (700, _) => Datum::Int(24),
-                (701, _) => Datum::Int(53),
-                (1700, m) if m >= 4 => Datum::Int(((m - 4) >> 16) & 0xffff),
-                _ => Datum::Null,
-            }),
+            |_, a| {
+                Ok(match (oid(a, 0), int(a, 1)) {
+                    (21, _) => Datum::Int(16),
+                    (23, _) => Datum::Int(32),
+                    (20, _) => Datum::Int(64),
+                    (700, _) => Datum::Int(24),
+                    (701, _) => Datum::Int(53),
+                    (1700, m) if m >= 4 => Datum::Int(((m - 4) >> 16) & 0xffff),
+                    _ => Datum::Null,
+                })
+            },
             "_pg_numeric_precision",
         ),
         plain(
-            |_, a| Ok(match oid(a, 0) {
-                20 | 21 | 23 | 700 | 701 => Datum::Int(2),
-                1700 => Datum::Int(10),
-                _ => Datum::Null,
-            }),
+            |_, a| {
+                Ok(match oid(a, 0) {
+                    20 | 21 | 23 | 700 | 701 => Datum::Int(2),
+                    1700 => Datum::Int(10),
+                    _ => Datum::Null,
+                })
+            },
             "_pg_numeric_precision_radix",
         ),
         plain(
-            |_, a| Ok(match (oid(a, 0), int(a, 1)) {
-                (20 | 21 | 23, _) => Datum::Int(0),
-                (1700, m) if m >= 4 => Datum::Int((m - 4) & 0x7ff),
-                _ => Datum::Null,
-            }),
+            |_, a| {
+                Ok(match (oid(a, 0), int(a, 1)) {
+                    (20 | 21 | 23, _) => Datum::Int(0),
+                    (1700, m) if m >= 4 => Datum::Int((m - 4) & 0x7ff),
+                    _ => Datum::Null,
+                })
+            },
             "_pg_numeric_scale",
         ),
         plain(
-            |_, a| Ok(match oid(a, 0) {
-                1082 => Datum::Int(0),
-                1083 | 1114 | 1184 | 1186 => Datum::Int(6),
-                _ => Datum::Null,
-            }),
+            |_, a| {
+                Ok(match oid(a, 0) {
+                    1082 => Datum::Int(0),
+                    1083 | 1114 | 1184 | 1186 => Datum::Int(6),
+                    _ => Datum::Null,
+                })
+            },
             "_pg_datetime_precision",
         ),
     ]

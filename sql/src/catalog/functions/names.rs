@@ -101,8 +101,10 @@ pub(super) fn row_type<'a>(facts: &Facts<'a>, oid: u32) -> Option<(u32, &'a str,
 fn type_visible(facts: &Facts<'_>, oid: u32) -> Option<bool> {
     if let Some((schema, name, _)) = row_type(facts, oid) {
         let schema_name = facts.schema_name(schema)?;
-        return Some(facts.effective_path().into_iter().find(|s| facts.relation_in(s, name).is_some())
-            == Some(schema_name));
+        return Some(
+            facts.effective_path().into_iter().find(|s| facts.relation_in(s, name).is_some())
+                == Some(schema_name),
+        );
     }
     static_type(oid).map(|_| true)
 }
@@ -271,7 +273,9 @@ fn parse_type(facts: &Facts<'_>, name: &str) -> Result<u32, Error> {
         _ => None,
     };
     match relation.and_then(|oid| facts.object(oid)) {
-        Some(Object::Table(table)) => Ok(if array { table.row_array_type.0 } else { table.row_type.0 }),
+        Some(Object::Table(table)) => {
+            Ok(if array { table.row_array_type.0 } else { table.row_type.0 })
+        }
         Some(Object::View(view)) => Ok(if array { view.row_array_type.0 } else { view.row_type.0 }),
         _ => Err(missing()),
     }

@@ -43,7 +43,8 @@ pub(super) fn functions() -> Vec<Builtin> {
     family!(all, Target::Schema, "has_schema_privilege");
     family!(all, Target::Database, "has_database_privilege");
     // Privileges are on tables here, so a column's are its table's.
-    let by_number: Body = |c, a| check(c, None, Thing::Number(oid(a, 0)), Target::Table, text(a, 2));
+    let by_number: Body =
+        |c, a| check(c, None, Thing::Number(oid(a, 0)), Target::Table, text(a, 2));
     let by_name: Body = |c, a| check(c, None, Thing::Name(text(a, 0)), Target::Table, text(a, 2));
     all.extend([
         function("has_column_privilege(oid, smallint, text) boolean", by_number),
@@ -51,7 +52,13 @@ pub(super) fn functions() -> Vec<Builtin> {
         function("has_column_privilege(text, smallint, text) boolean", by_name),
         function("has_column_privilege(text, text, text) boolean", by_name),
         function("has_column_privilege(name, text, text, text) boolean", |c, a| {
-            check(c, Some(Thing::Name(text(a, 0))), Thing::Name(text(a, 1)), Target::Table, text(a, 3))
+            check(
+                c,
+                Some(Thing::Name(text(a, 0))),
+                Thing::Name(text(a, 1)),
+                Target::Table,
+                text(a, 3),
+            )
         }),
         function("has_function_privilege(oid, text) boolean", |_, _| Ok(Datum::Bool(true))),
         function("has_function_privilege(text, text) boolean", |_, _| Ok(Datum::Bool(true))),
@@ -137,9 +144,14 @@ fn check(
     let Some((target, owner)) = owner_of(facts, on) else { return Ok(Datum::Null) };
     for name in list.split(',') {
         let Some((bit, grantable)) = bit_of(name) else {
-            return Err(Error::new("22023", format!("unrecognized privilege type: \"{}\"", name.trim())));
+            return Err(Error::new(
+                "22023",
+                format!("unrecognized privilege type: \"{}\"", name.trim()),
+            ));
         };
-        if system_wide(facts, on, bit) || privileges::has(facts, who, on, target, owner, bit, grantable) {
+        if system_wide(facts, on, bit)
+            || privileges::has(facts, who, on, target, owner, bit, grantable)
+        {
             return Ok(Datum::Bool(true));
         }
     }
@@ -187,7 +199,9 @@ fn has_role(
     let all = match how.trim().to_ascii_uppercase().as_str() {
         "USAGE" => false,
         "MEMBER" => true,
-        "MEMBER WITH ADMIN OPTION" | "MEMBER WITH GRANT OPTION" | "USAGE WITH ADMIN OPTION"
+        "MEMBER WITH ADMIN OPTION"
+        | "MEMBER WITH GRANT OPTION"
+        | "USAGE WITH ADMIN OPTION"
         | "USAGE WITH GRANT OPTION" => return Ok(Datum::Bool(superuser)),
         other => {
             return Err(Error::new("22023", format!("unrecognized privilege type: \"{other}\"")));

@@ -49,19 +49,22 @@ pub(super) fn functions() -> Vec<Builtin> {
             Ok(Datum::Int(c.facts.surroundings.map_or(0, |s| i64::from(s.pid()))))
         }),
         function("pg_postmaster_start_time() timestamptz", |c, _| {
-            let started = c.facts.surroundings.and_then(super::super::facts::Surroundings::started_us);
+            let started =
+                c.facts.surroundings.and_then(super::super::facts::Surroundings::started_us);
             Ok(started.map_or(Datum::Null, Datum::Timestamptz))
         }),
         function("pg_is_in_recovery() boolean", |_, _| Ok(Datum::Bool(false))),
         function("pg_my_temp_schema() oid", |_, _| Ok(Datum::Int(0))),
         function("pg_is_other_temp_schema(oid) boolean", |_, _| Ok(Datum::Bool(false))),
-        function("pg_get_keywords() setof record", |_, _| Ok(super::describe::keywords())).record(&[
-            ("word", PgType::Text),
-            ("catcode", PgType::Char),
-            ("barelabel", PgType::Bool),
-            ("catdesc", PgType::Text),
-            ("baredesc", PgType::Text),
-        ]),
+        function("pg_get_keywords() setof record", |_, _| Ok(super::describe::keywords())).record(
+            &[
+                ("word", PgType::Text),
+                ("catcode", PgType::Char),
+                ("barelabel", PgType::Bool),
+                ("catdesc", PgType::Text),
+                ("baredesc", PgType::Text),
+            ],
+        ),
     ];
     all.extend(encodings());
     all.extend(sizes());

@@ -167,7 +167,9 @@ pub(super) fn functions() -> Vec<Builtin> {
         function("jsonb_build_object(variadic any) jsonb", json_object).with_nulls(),
         function("json_build_array(variadic any) json", json_array).with_nulls(),
         function("to_json(any) json", |c, a| {
-            let (Some(value), Some(kind)) = (a.first(), c.kinds.first()) else { return Ok(Datum::Null) };
+            let (Some(value), Some(kind)) = (a.first(), c.kinds.first()) else {
+                return Ok(Datum::Null);
+            };
             out(json_of(c.facts, value, kind))
         }),
         function("concat(variadic any) text", |c, a| {
@@ -190,9 +192,8 @@ pub(super) fn functions() -> Vec<Builtin> {
 }
 
 fn plain() -> Vec<Builtin> {
-    let characters: Body = |_, a| {
-        Ok(Datum::Int(i64::try_from(text(a, 0).chars().count()).unwrap_or(i64::MAX)))
-    };
+    let characters: Body =
+        |_, a| Ok(Datum::Int(i64::try_from(text(a, 0).chars().count()).unwrap_or(i64::MAX)));
     let sub: Body = |_, a| {
         let length = a.get(2).map(Datum::int);
         out(substring(text(a, 0), int(a, 1), length)?)
@@ -224,7 +225,11 @@ fn plain() -> Vec<Builtin> {
         function("rtrim(text, text) text", trim_end),
         function("replace(text, text, text) text", |_, a| {
             let from = text(a, 1);
-            out(if from.is_empty() { text(a, 0).to_owned() } else { text(a, 0).replace(from, text(a, 2)) })
+            out(if from.is_empty() {
+                text(a, 0).to_owned()
+            } else {
+                text(a, 0).replace(from, text(a, 2))
+            })
         }),
         function("strpos(text, text) integer", |_, a| {
             let whole = text(a, 0);
@@ -234,7 +239,8 @@ fn plain() -> Vec<Builtin> {
         function("split_part(text, text, integer) text", |_, a| {
             let parts: Vec<&str> = text(a, 0).split(text(a, 1)).collect();
             let place = int(a, 2);
-            let index = if place < 0 { place + i64::try_from(parts.len()).unwrap_or(0) } else { place - 1 };
+            let index =
+                if place < 0 { place + i64::try_from(parts.len()).unwrap_or(0) } else { place - 1 };
             out(usize::try_from(index).ok().and_then(|i| parts.get(i)).copied().unwrap_or_default())
         }),
         function("left(text, integer) text", |_, a| {
@@ -249,7 +255,10 @@ fn plain() -> Vec<Builtin> {
             Ok(Datum::Bool(text(a, 0).starts_with(text(a, 1))))
         }),
         function("abs(bigint) bigint", |_, a| {
-            int(a, 0).checked_abs().map(Datum::Int).ok_or_else(|| Error::new("22003", "bigint out of range"))
+            int(a, 0)
+                .checked_abs()
+                .map(Datum::Int)
+                .ok_or_else(|| Error::new("22003", "bigint out of range"))
         }),
     ]
 }
@@ -277,7 +286,9 @@ fn format_text(call: &Call<'_>, a: &[Datum]) -> Result<Datum, Error> {
         } else {
             return Err(Error::unsupported("a width in format()", "Use lpad or rpad."));
         };
-        let letter = rest.next().ok_or_else(|| Error::new("22023", "unterminated format() type specifier"))?;
+        let letter = rest
+            .next()
+            .ok_or_else(|| Error::new("22023", "unterminated format() type specifier"))?;
         if letter == '%' {
             done.push('%');
             continue;
@@ -288,13 +299,19 @@ fn format_text(call: &Call<'_>, a: &[Datum]) -> Result<Datum, Error> {
         match letter {
             's' => done.push_str(&shown),
             'I' if value.is_null() => {
-                return Err(Error::new("22004", "null values cannot be formatted as an SQL identifier"));
+                return Err(Error::new(
+                    "22004",
+                    "null values cannot be formatted as an SQL identifier",
+                ));
             }
             'I' => done.push_str(&quote_ident(&shown)),
             'L' if value.is_null() => done.push_str("NULL"),
             'L' => done.push_str(&quote_literal(&shown)),
             other => {
-                return Err(Error::new("22023", format!("unrecognized format() type specifier \"{other}\"")));
+                return Err(Error::new(
+                    "22023",
+                    format!("unrecognized format() type specifier \"{other}\""),
+                ));
             }
         }
     }

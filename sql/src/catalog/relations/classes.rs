@@ -18,10 +18,28 @@ pub(crate) const LEDGER_AM: u32 = 8_801;
 const BTREE_AM: u32 = 403;
 const PAGE: u64 = 8192;
 
-const NAMES: [&str; 20] = [
-    "oid", "relname", "relnamespace", "reltype", "relowner", "relam", "relfilenode", "relpages",
-    "reltuples", "relhasindex", "relpersistence", "relkind", "relnatts", "relchecks", "relhasrules",
-    "relispopulated", "relreplident", "relacl", "reloptions", "relfrozenxid",
+const NAMES: [&str; 21] = [
+    "oid",
+    "relname",
+    "relnamespace",
+    "reltype",
+    "relowner",
+    "relam",
+    "relfilenode",
+    "relpages",
+    "reltuples",
+    "relhasindex",
+    "relpersistence",
+    "relkind",
+    "relnatts",
+    "relchecks",
+    "relhasrules",
+    "relispopulated",
+    "relreplident",
+    "relacl",
+    "reloptions",
+    "relfrozenxid",
+    "relhastriggers",
 ];
 
 /// One row of `pg_class`, as far as relations differ.
@@ -35,6 +53,8 @@ struct Class<'a> {
     pages: i64,
     tuples: f64,
     has_index: bool,
+    /// Foreign keys from it or to it are kept by triggers in PostgreSQL: clients look here for them.
+    has_triggers: bool,
     kind: &'a str,
     columns: usize,
     checks: usize,
@@ -66,6 +86,7 @@ impl Class<'_> {
             self.acl,
             self.options,
             int(0),
+            Datum::Bool(self.has_triggers),
         ]
     }
 }
@@ -83,6 +104,7 @@ static CATALOG_CLASSES: LazyLock<Vec<Vec<Datum>>> = LazyLock::new(|| {
                 pages: 0,
                 tuples: -1.0,
                 has_index: false,
+                has_triggers: false,
                 kind: relation.kind,
                 columns: relation.columns.len(),
                 checks: 0,
@@ -113,6 +135,7 @@ fn class_of<'a>(oid: u32, object: &'a Object, facts: &Facts<'_>) -> Option<Class
         pages: 0,
         tuples: 0.0,
         has_index: false,
+        has_triggers: false,
         kind,
         columns: 0,
         checks: 0,
@@ -129,6 +152,8 @@ fn class_of<'a>(oid: u32, object: &'a Object, facts: &Facts<'_>) -> Option<Class
                 matches!(other, Object::Index(index)
                     if index.table.0 == oid && index.origin != IndexOrigin::ForeignKey)
             }),
+            has_triggers: !table.foreign_keys.is_empty()
+                || facts.catalog.foreign_keys_to(Oid(oid)).next().is_some(),
             columns: table.columns.len(),
             checks: table.checks.len(),
             options: options(table),
@@ -201,24 +226,52 @@ fn options(table: &Table) -> Datum {
 /// Row types of tables and views, with their arrays.
 pub(super) fn pg_type(relation: &Relation, facts: &Facts<'_>) -> Vec<Row> {
     const NAMES: [&str; 19] = [
-        "oid", "typname", "typnamespace", "typowner", "typlen", "typbyval", "typtype", "typcategory",
-        "typisdefined", "typdelim", "typrelid", "typelem", "typarray", "typinput", "typoutput",
-        "typreceive", "typsend", "typalign", "typstorage",
+        "oid",
+        "typname",
+        "typnamespace",
+        "typowner",
+        "typlen",
+        "typbyval",
+        "typtype",
+        "typcategory",
+        "typisdefined",
+        "typdelim",
+        "typrelid",
+        "typelem",
+        "typarray",
+        "typinput",
+        "typoutput",
+        "typreceive",
+        "typsend",
+        "typalign",
+        "typstorage",
     ];
     // PostgreSQL's numbers of record_in, array_in and their kin.
     const RECORD: [u32; 4] = [2290, 2291, 2402, 2403];
     const ARRAY: [u32; 4] = [750, 751, 2400, 2401];
-    let row = |oid: Oid, name: String, schema: Oid, owner: Oid, of: u32, element: u32, array: u32| {
-        let (kind, category, functions) =
-            if element == 0 { ("c", "C", RECORD) } else { ("b", "A", ARRAY) };
-        let mut row = vec![
-            int(oid.0), text(name), int(schema.0), int(owner.0), Datum::Int(-1), Datum::Bool(false),
-            text(kind), text(category), Datum::Bool(true), text(","), int(of), int(element), int(array),
-        ];
-        row.extend(functions.map(int));
-        row.extend([text("d"), text("x")]);
-        row
-    };
+    let row =
+        |oid: Oid, name: String, schema: Oid, owner: Oid, of: u32, element: u32, array: u32| {
+            let (kind, category, functions) =
+                if element == 0 { ("c", "C", RECORD) } else { ("b", "A", ARRAY) };
+            let mut row = vec![
+                int(oid.0),
+                text(name),
+                int(schema.0),
+                int(owner.0),
+                Datum::Int(-1),
+                Datum::Bool(false),
+                text(kind),
+                text(category),
+                Datum::Bool(true),
+                text(","),
+                int(of),
+                int(element),
+                int(array),
+            ];
+            row.extend(functions.map(int));
+            row.extend([text("d"), text("x")]);
+            row
+        };
     let mut rows = Vec::new();
     for (oid, object) in facts.objects() {
         let (name, schema, owner, kind, array) = match object {
@@ -240,7 +293,14 @@ pub(super) fn pg_type(relation: &Relation, facts: &Facts<'_>) -> Vec<Row> {
 
 pub(super) fn pg_sequence(relation: &Relation, facts: &Facts<'_>) -> Vec<Row> {
     const NAMES: [&str; 8] = [
-        "seqrelid", "seqtypid", "seqstart", "seqincrement", "seqmax", "seqmin", "seqcache", "seqcycle",
+        "seqrelid",
+        "seqtypid",
+        "seqstart",
+        "seqincrement",
+        "seqmax",
+        "seqmin",
+        "seqcache",
+        "seqcycle",
     ];
     let rows = facts.objects().filter_map(|(oid, object)| match object {
         Object::Sequence(s) => Some(vec![
@@ -261,8 +321,9 @@ pub(super) fn pg_sequence(relation: &Relation, facts: &Facts<'_>) -> Vec<Row> {
 /// A view's rule. It has the view's own number: nothing else is a rule.
 pub(super) fn pg_rewrite(relation: &Relation, facts: &Facts<'_>) -> Vec<Row> {
     const NAMES: [&str; 6] = ["oid", "rulename", "ev_class", "ev_type", "ev_enabled", "is_instead"];
-    let rows = facts.objects().filter(|(_, object)| matches!(object, Object::View(_))).map(|(oid, _)| {
-        vec![int(oid), text("_RETURN"), int(oid), text("1"), text("O"), Datum::Bool(true)]
-    });
+    let rows =
+        facts.objects().filter(|(_, object)| matches!(object, Object::View(_))).map(|(oid, _)| {
+            vec![int(oid), text("_RETURN"), int(oid), text("1"), text("O"), Datum::Bool(true)]
+        });
     fill(relation, &NAMES, rows)
 }

@@ -4,19 +4,38 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use ledger::catalog::IndexOrigin;
-use ledger::{Column, ColumnNumber, Object, Table, Type};
+use ledger::rule::Volatile;
+use ledger::table::ColumnDefault;
+use ledger::{Column, ColumnNumber, Object, Rule, Table, Type};
 
 use super::{Relation, Row, count, fill, int, text};
 use crate::catalog::facts::Facts;
+use crate::catalog::functions::reg_text;
 use crate::catalog::relations;
 use crate::catalog::static_rows;
+use crate::catalog::text::quote_literal;
 use crate::functions::Datum;
-use crate::types::PgType;
+use crate::types::{PgType, Reg};
 
 const NAMES: [&str; 18] = [
-    "attrelid", "attname", "atttypid", "attstattarget", "attlen", "attnum", "attndims", "attcacheoff",
-    "atttypmod", "attbyval", "attalign", "attstorage", "attnotnull", "atthasdef", "attidentity",
-    "attisdropped", "attislocal", "attcollation",
+    "attrelid",
+    "attname",
+    "atttypid",
+    "attstattarget",
+    "attlen",
+    "attnum",
+    "attndims",
+    "attcacheoff",
+    "atttypmod",
+    "attbyval",
+    "attalign",
+    "attstorage",
+    "attnotnull",
+    "atthasdef",
+    "attidentity",
+    "attisdropped",
+    "attislocal",
+    "attcollation",
 ];
 
 /// The system columns that Stele's tables have, with their numbers: negative, so that clients leave them out.
@@ -127,9 +146,11 @@ pub(super) fn pg_attribute(relation: &Relation, facts: &Facts<'_>) -> Vec<Row> {
     for (oid, object) in facts.objects() {
         match object {
             Object::Table(table) => {
-                rows.extend(SYSTEM.iter().map(|(name, kind, number)| {
-                    plain(oid, name, kind, *number, true).row()
-                }));
+                rows.extend(
+                    SYSTEM
+                        .iter()
+                        .map(|(name, kind, number)| plain(oid, name, kind, *number, true).row()),
+                );
                 rows.extend(table.columns.iter().map(|column| table_column(oid, column)));
             }
             Object::Index(index) if index.origin != IndexOrigin::ForeignKey => {
@@ -147,7 +168,11 @@ pub(super) fn pg_attribute(relation: &Relation, facts: &Facts<'_>) -> Vec<Row> {
                 }
             }
             Object::Sequence(_) => {
-                let columns = [("last_value", Type::Int8), ("log_cnt", Type::Int8), ("is_called", Type::Bool)];
+                let columns = [
+                    ("last_value", Type::Int8),
+                    ("log_cnt", Type::Int8),
+                    ("is_called", Type::Bool),
+                ];
                 for ((name, kind), number) in columns.iter().zip(1..) {
                     rows.push(plain(oid, name, &PgType::of(kind), number, true).row());
                 }
@@ -160,7 +185,13 @@ pub(super) fn pg_attribute(relation: &Relation, facts: &Facts<'_>) -> Vec<Row> {
     all
 }
 
-fn plain<'a>(relation: u32, name: &'a str, kind: &'a PgType, number: i32, not_null: bool) -> Attribute<'a> {
+fn plain<'a>(
+    relation: u32,
+    name: &'a str,
+    kind: &'a PgType,
+    number: i32,
+    not_null: bool,
+) -> Attribute<'a> {
     Attribute {
         relation,
         name,
@@ -215,12 +246,23 @@ pub(super) fn pg_attrdef(relation: &Relation, facts: &Facts<'_>) -> Vec<Row> {
                     int(default_oid(oid, column.number)),
                     int(oid),
                     int(column.number.0),
-                    text(default.text.clone()),
+                    text(default_text(facts, default)),
                 ]);
             }
         }
     }
     fill(relation, &["oid", "adrelid", "adnum", "adbin"], rows)
+}
+
+/// A default as SQL. A sequence's name is the one that it has now, with its schema if it isn't found without.
+fn default_text(facts: &Facts<'_>, default: &ColumnDefault) -> String {
+    match &default.rule {
+        Rule::Volatile(Volatile::NextValue(sequence)) => {
+            let name = reg_text(facts, Reg::Class, sequence.0);
+            format!("nextval({}::regclass)", quote_literal(&name))
+        }
+        _ => default.text.clone(),
+    }
 }
 
 /// Column numbers as an array.

@@ -16,8 +16,19 @@ use crate::types::PgType;
 
 pub(super) fn pg_index(relation: &Relation, facts: &Facts<'_>) -> Vec<Row> {
     const NAMES: [&str; 14] = [
-        "indexrelid", "indrelid", "indnatts", "indnkeyatts", "indisunique", "indisprimary",
-        "indimmediate", "indisvalid", "indisready", "indislive", "indkey", "indcollation", "indclass",
+        "indexrelid",
+        "indrelid",
+        "indnatts",
+        "indnkeyatts",
+        "indisunique",
+        "indisprimary",
+        "indimmediate",
+        "indisvalid",
+        "indisready",
+        "indislive",
+        "indkey",
+        "indcollation",
+        "indclass",
         "indoption",
     ];
     let rows = facts.objects().filter_map(|(oid, object)| {
@@ -77,9 +88,26 @@ fn operator_class(kind: &PgType) -> Datum {
 }
 
 const CONSTRAINT: [&str; 20] = [
-    "oid", "conname", "connamespace", "contype", "convalidated", "conrelid", "conindid", "confrelid",
-    "confupdtype", "confdeltype", "confmatchtype", "conislocal", "connoinherit", "conkey", "confkey",
-    "conpfeqop", "conppeqop", "conffeqop", "conbin", "conparentid",
+    "oid",
+    "conname",
+    "connamespace",
+    "contype",
+    "convalidated",
+    "conrelid",
+    "conindid",
+    "confrelid",
+    "confupdtype",
+    "confdeltype",
+    "confmatchtype",
+    "conislocal",
+    "connoinherit",
+    "conkey",
+    "confkey",
+    "conpfeqop",
+    "conppeqop",
+    "conffeqop",
+    "conbin",
+    "conparentid",
 ];
 
 pub(super) fn pg_constraint(relation: &Relation, facts: &Facts<'_>) -> Vec<Row> {
@@ -98,7 +126,14 @@ pub(super) fn pg_constraint(relation: &Relation, facts: &Facts<'_>) -> Vec<Row> 
 }
 
 /// What all constraints have; the rest is up to the kind.
-fn constraint(oid: u32, name: &str, schema: u32, kind: &str, table: u32, columns: &[ColumnNumber]) -> Vec<Datum> {
+fn constraint(
+    oid: u32,
+    name: &str,
+    schema: u32,
+    kind: &str,
+    table: u32,
+    columns: &[ColumnNumber],
+) -> Vec<Datum> {
     vec![
         int(oid),
         text(name),

@@ -28,8 +28,17 @@ pub(super) fn pg_namespace(relation: &Relation, facts: &Facts<'_>) -> Vec<Row> {
 
 pub(super) fn pg_database(relation: &Relation, facts: &Facts<'_>) -> Vec<Row> {
     const NAMES: [&str; 11] = [
-        "oid", "datname", "datdba", "encoding", "datlocprovider", "datallowconn", "datconnlimit",
-        "dattablespace", "datcollate", "datctype", "datacl",
+        "oid",
+        "datname",
+        "datdba",
+        "encoding",
+        "datlocprovider",
+        "datallowconn",
+        "datconnlimit",
+        "dattablespace",
+        "datcollate",
+        "datctype",
+        "datacl",
     ];
     let rows = facts.objects().filter_map(|(oid, object)| match object {
         Object::Database(database) => Some(vec![
@@ -53,8 +62,16 @@ pub(super) fn pg_database(relation: &Relation, facts: &Facts<'_>) -> Vec<Row> {
 }
 
 const ROLE: [&str; 10] = [
-    "oid", "rolname", "rolsuper", "rolinherit", "rolcreaterole", "rolcreatedb", "rolcanlogin",
-    "rolreplication", "rolbypassrls", "rolconnlimit",
+    "oid",
+    "rolname",
+    "rolsuper",
+    "rolinherit",
+    "rolcreaterole",
+    "rolcreatedb",
+    "rolcanlogin",
+    "rolreplication",
+    "rolbypassrls",
+    "rolconnlimit",
 ];
 
 fn roles(facts: &Facts<'_>) -> impl Iterator<Item = (Vec<Datum>, Option<String>)> {
@@ -139,13 +156,23 @@ pub(super) fn pg_description(relation: &Relation, facts: &Facts<'_>) -> Vec<Row>
 
 pub(super) fn pg_settings(relation: &Relation, facts: &Facts<'_>) -> Vec<Row> {
     const NAMES: [&str; 11] = [
-        "name", "setting", "unit", "category", "short_desc", "context", "vartype", "source", "boot_val",
-        "reset_val", "pending_restart",
+        "name",
+        "setting",
+        "unit",
+        "category",
+        "short_desc",
+        "context",
+        "vartype",
+        "source",
+        "boot_val",
+        "reset_val",
+        "pending_restart",
     ];
     let settings = facts.surroundings.map(super::super::facts::Surroundings::settings);
     let rows = settings.into_iter().flatten().map(|row| {
         let source = if row.setting == row.reset { "default" } else { "session" };
-        let category = if row.name.starts_with("ledger.") { "Ledger" } else { "Client Connection Defaults" };
+        let category =
+            if row.name.starts_with("ledger.") { "Ledger" } else { "Client Connection Defaults" };
         vec![
             text(row.name),
             text(row.setting),

@@ -47,7 +47,10 @@ const INFORMATION_SCHEMA: &[(&str, &str)] = &[
     ("role_column_grants", include_str!("../views/column_privileges.sql")),
     ("enabled_roles", include_str!("../views/enabled_roles.sql")),
     ("applicable_roles", include_str!("../views/applicable_roles.sql")),
-    ("administrable_role_authorizations", "SELECT a.grantee, a.role_name, a.is_grantable
-      FROM information_schema.applicable_roles a WHERE a.is_grantable = 'YES'"),
+    (
+        "administrable_role_authorizations",
+        "SELECT a.grantee, a.role_name, a.is_grantable
+      FROM information_schema.applicable_roles a WHERE a.is_grantable = 'YES'",
+    ),
     ("view_table_usage", include_str!("../views/view_table_usage.sql")),
 ];

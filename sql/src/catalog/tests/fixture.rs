@@ -1,8 +1,6 @@
 //! Schema `app` with a parent and a child table, a view, a sequence, indexes, comments, a role with a grant.
 
-use ledger::catalog::{
-    Database, Grant, Grants, Index, IndexOrigin, Role, Schema, Sequence, View,
-};
+use ledger::catalog::{Database, Grant, Grants, Index, IndexOrigin, Role, Schema, Sequence, View};
 use ledger::rule::{Comparison, Volatile};
 use ledger::table::{Action, Check, ColumnDefault, ForeignKey, Identity, Mode};
 use ledger::text::Utc;
@@ -61,7 +59,10 @@ fn parent() -> Table {
                 ..column(3, "amount", Type::Numeric { precision: 12, scale: 2 })
             },
             column(4, "note", Type::Text),
-            Column { default: default(Rule::Volatile(Volatile::Now), "now()"), ..column(5, "created", Type::Timestamptz) },
+            Column {
+                default: default(Rule::Volatile(Volatile::Now), "now()"),
+                ..column(5, "created", Type::Timestamptz)
+            },
             column(6, "tags", Type::Array(Box::new(Type::Text))),
             column(7, "u", Type::Uuid),
             column(8, "j", Type::Jsonb),
@@ -71,7 +72,11 @@ fn parent() -> Table {
         checks: vec![Check {
             oid: Oid(16_411),
             name: "parent_amount_check".to_owned(),
-            rule: Rule::Compare(Comparison::GreaterOrEqual, Box::new(Rule::Column(n(3))), Box::new(zero)),
+            rule: Rule::Compare(
+                Comparison::GreaterOrEqual,
+                Box::new(Rule::Column(n(3))),
+                Box::new(zero),
+            ),
             text: "amount >= 0".to_owned(),
         }],
         foreign_keys: Vec::new(),

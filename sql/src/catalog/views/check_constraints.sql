@@ -1,5 +1,5 @@
 SELECT current_database() AS constraint_catalog, n.nspname AS constraint_schema,
-       k.conname AS constraint_name, pg_get_expr(k.conbin, k.conrelid) AS check_clause
+       k.conname AS constraint_name, substring(pg_get_constraintdef(k.oid), 7) AS check_clause
 FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_namespace n ON n.oid = k.connamespace
      JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
 WHERE k.contype = 'c' AND pg_has_role(c.relowner, 'USAGE')

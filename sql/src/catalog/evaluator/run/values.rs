@@ -94,9 +94,12 @@ impl Run<'_> {
             Expr::Parameter(place) => self.parameters.get(*place).cloned().unwrap_or(Datum::Null),
             Expr::Column { depth, index } => Self::column(env, *depth, *index)?,
             Expr::Call(call) => self.call(call, env)?,
-            Expr::Set(place) => {
-                env.sets.get(*place).and_then(|rows| rows.get(env.place)).cloned().unwrap_or(Datum::Null)
-            }
+            Expr::Set(place) => env
+                .sets
+                .get(*place)
+                .and_then(|rows| rows.get(env.place))
+                .cloned()
+                .unwrap_or(Datum::Null),
             Expr::Aggregate(place) => env.aggregates.get(*place).cloned().unwrap_or(Datum::Null),
             Expr::Window(place) => env.windows.get(*place).cloned().unwrap_or(Datum::Null),
             Expr::Not(inner) => truth(known(&self.value(inner, env)?).map(|b| !b)),
@@ -166,7 +169,9 @@ impl Run<'_> {
                 }
                 rows.first().map_or(Datum::Null, first)
             }
-            Expr::ArrayOf(query) => Datum::Array(self.nested(query, env)?.iter().map(first).collect()),
+            Expr::ArrayOf(query) => {
+                Datum::Array(self.nested(query, env)?.iter().map(first).collect())
+            }
             Expr::Case { arms, otherwise } => {
                 for (condition, result) in arms {
                     if self.value(condition, env)? == Datum::Bool(true) {
@@ -193,11 +198,17 @@ impl Run<'_> {
             }
             Expr::Extreme(all, greatest) => {
                 let values = self.values(all, env)?.into_iter().filter(|value| !value.is_null());
-                let best = values.reduce(|a, b| {
-                    if order_of(&a, &b).is_gt() == *greatest { a } else { b }
-                });
+                let best =
+                    values.reduce(|a, b| if order_of(&a, &b).is_gt() == *greatest { a } else { b });
                 best.unwrap_or(Datum::Null)
             }
+            other => self.made(other, env)?,
+        })
+    }
+
+    /// Arrays, rows, their parts, and casts.
+    fn made(&self, expr: &Expr, env: &Env<'_>) -> Result<Datum, Error> {
+        Ok(match expr {
             Expr::Array(items) => Datum::Array(self.values(items, env)?),
             Expr::Record(fields) => Datum::Record(self.values(fields, env)?),
             Expr::Field(inner, place) => match self.value(inner, env)? {
@@ -214,22 +225,24 @@ impl Run<'_> {
                     _ => Datum::Null,
                 }
             }
-            Expr::Cast(inner, from, to) => {
-                crate::catalog::evaluator::cast(self.facts, self.value(inner, env)?, from, to, true)?
-            }
+            Expr::Cast(inner, from, to) => crate::catalog::evaluator::cast(
+                self.facts,
+                self.value(inner, env)?,
+                from,
+                to,
+                true,
+            )?,
             other => self.arithmetic(other, env)?,
         })
     }
 
     fn arithmetic(&self, expr: &Expr, env: &Env<'_>) -> Result<Datum, Error> {
         Ok(match expr {
-            Expr::Arithmetic(how, a, b, kind) => {
-                match (self.value(a, env)?, self.value(b, env)?) {
-                    (Datum::Null, _) | (_, Datum::Null) => Datum::Null,
-                    (Datum::Int(a), Datum::Int(b)) => Datum::Int(whole(*how, a, b, kind)?),
-                    (a, b) => Datum::Float(float(*how, a.float(), b.float())?),
-                }
-            }
+            Expr::Arithmetic(how, a, b, kind) => match (self.value(a, env)?, self.value(b, env)?) {
+                (Datum::Null, _) | (_, Datum::Null) => Datum::Null,
+                (Datum::Int(a), Datum::Int(b)) => Datum::Int(whole(*how, a, b, kind)?),
+                (a, b) => Datum::Float(float(*how, a.float(), b.float())?),
+            },
             Expr::Negate(inner, kind) => match self.value(inner, env)? {
                 Datum::Int(i) => {
                     Datum::Int(in_range(i.checked_neg().ok_or_else(|| out_of_range(kind))?, kind)?)
@@ -278,7 +291,13 @@ impl Run<'_> {
         Ok(if unknown { Datum::Null } else { Datum::Bool(!decisive) })
     }
 
-    fn quantify(&self, test: Test, all: bool, value: &Datum, items: &[Datum]) -> Result<Datum, Error> {
+    fn quantify(
+        &self,
+        test: Test,
+        all: bool,
+        value: &Datum,
+        items: &[Datum],
+    ) -> Result<Datum, Error> {
         let mut unknown = false;
         for item in items {
             let holds = match (test, value, item) {
