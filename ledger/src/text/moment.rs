@@ -167,7 +167,10 @@ impl Fields {
             return self.clock(time);
         }
         match field.as_bytes() {
-            [b'+' | b'-', b'0'..=b'9', ..] if self.time.is_some() => self.set_offset(field),
+            // pgjdbc sends a date as `2026-03-31 +00`: the time may be left out.
+            [b'+' | b'-', b'0'..=b'9', ..] if self.time.is_some() || self.year.is_some() => {
+                self.set_offset(field)
+            }
             [b'a'..=b'z', ..]
                 if month_start(field) && field.bytes().any(|b| b.is_ascii_digit()) =>
             {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use futures::StreamExt as _;
 use sql::{Parameter, Prepared, ResultColumn, RowStream, Tag};
 
 use super::encode::{Format, Shape};
@@ -39,7 +40,7 @@ pub(crate) enum Done {
 pub(crate) struct Running {
     /// How each column is written.
     pub(crate) shapes: Vec<Shape>,
-    /// The rows to come.
+    /// The rows to come; asked again after its end it gives none.
     pub(crate) stream: RowStream,
     /// The tag that follows them.
     pub(crate) tag: Tag,
@@ -55,7 +56,7 @@ impl Running {
         stream: RowStream,
         tag: Tag,
     ) -> Self {
-        Self { shapes: shapes(columns, formats), stream, tag, batch: None }
+        Self { shapes: shapes(columns, formats), stream: stream.fuse().boxed(), tag, batch: None }
     }
 }
 

@@ -251,6 +251,10 @@ async fn portals_suspend_and_end_with_their_transaction() {
     assert_eq!(shape(&client.query("select 1").await), "T D C ZT");
     assert_eq!(shape(&client.ask(&[execute("p", 2), sync()]).await), "D C ZT");
     assert_eq!(tags(&client.ask(&[execute("p", 2), sync()]).await), ["SELECT 0"]);
+    // A limit that is the number of rows suspends the portal too, and then there are none left.
+    let exact = [parse("", "select a from t"), bind("x", "", &[]), execute("x", 3), sync()];
+    assert_eq!(shape(&client.ask(&exact).await), "1 2 D D D s ZT");
+    assert_eq!(tags(&client.ask(&[execute("x", 3), sync()]).await), ["SELECT 0"]);
     let again = [parse("", "select 1"), bind("p", "", &[]), sync()];
     assert_eq!(shape(&client.ask(&again).await), "1 E42P03 ZE");
     client.query("rollback").await;
