@@ -220,8 +220,7 @@ impl Function {
         match &self.body {
             Body::Expression(build) => build(args),
             _ => {
-                let result =
-                    if self.set { PgType::Array(Box::new(returns.clone())) } else { returns };
+                let result = if self.set { PgType::Array(Box::new(returns)) } else { returns };
                 let udf = Bound {
                     function: Arc::clone(self),
                     kinds,

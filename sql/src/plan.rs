@@ -4,7 +4,7 @@
 //! fully typed and every column has a name of its own (`c17`): nothing is left for it to guess. What
 //! Stele can't do right is refused with 0A000.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::expr::Placeholder;
@@ -267,9 +267,6 @@ fn named(expr: Expr, name: &str) -> Expr {
         _ => expr.alias(name),
     }
 }
-
-/// Shared by `scope` and `from`: names to their columns.
-type ByName = HashMap<String, Vec<usize>>;
 
 #[cfg(test)]
 mod tests;

@@ -447,7 +447,7 @@ fn parameter_value(
 ) -> Result<Datum, Error> {
     let Some(value) = &parameter.value else { return Ok(Datum::Null) };
     match (value, PgType::of_oid(parameter.oid)) {
-        (Value::Text(text), Some(PgType::Unknown)) | (Value::Text(text), None) => {
+        (Value::Text(text), Some(PgType::Unknown) | None) => {
             crate::functions::cast::parse(context, text, kind, false)
         }
         (value, Some(from)) => crate::functions::cast::convert(

@@ -174,7 +174,11 @@ impl LedgerTable {
     }
 
     /// The versions that the filters leave over, by an index that they fix wholly; `None`: scan.
-    fn by_index(&self, snapshot: &Snapshot, filters: &[Expr]) -> Result<Option<Vec<VersionId>>, Error> {
+    fn by_index(
+        &self,
+        snapshot: &Snapshot,
+        filters: &[Expr],
+    ) -> Result<Option<Vec<VersionId>>, Error> {
         let mut fixed: BTreeMap<ColumnNumber, Vec<ScalarValue>> = BTreeMap::new();
         for filter in filters {
             if let Some((number, values)) = self.equality(filter) {

@@ -85,9 +85,9 @@ pub enum PgType {
     /// `void`. Arrow: `Utf8`, always empty.
     Void,
     /// A row: named fields.
-    Record(Vec<(String, PgType)>),
+    Record(Vec<(String, Self)>),
     /// An array of one dimension.
-    Array(Box<PgType>),
+    Array(Box<Self>),
     /// Function signatures only: any type, the same at each place.
     AnyElement,
     /// Function signatures only: an array of `AnyElement`.

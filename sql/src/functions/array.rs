@@ -10,6 +10,7 @@ use crate::types::{Numeric, PgType};
 /// A series or array has no more elements than this.
 const MAX_ITEMS: usize = 20_000_000;
 
+#[expect(clippy::too_many_lines, reason = "a table with a line for each function")]
 pub(super) fn functions() -> Vec<Function> {
     let mut all = vec![
         Function::row("array_length(anyarray, integer) integer", |_, a| Ok(length(a))),

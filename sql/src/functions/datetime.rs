@@ -14,6 +14,7 @@ use crate::types::{Digits, Numeric, PgType};
 pub(super) const DAY: i64 = 86_400_000_000;
 const SECOND: i64 = 1_000_000;
 
+#[expect(clippy::too_many_lines, reason = "a table with a line for each function")]
 pub(super) fn functions() -> Vec<Function> {
     let mut all = clocks();
     all.extend(arithmetic());
@@ -26,15 +27,13 @@ pub(super) fn functions() -> Vec<Function> {
                     .stable(),
             );
         }
-        for name in ["date_part"] {
-            all.push(
-                Function::row(&format!("{name}(text, {kind}) double precision"), |c, a| {
-                    let value = part(c, a)?;
-                    Ok(if value.is_null() { Datum::Null } else { Datum::Float(value.float()) })
-                })
-                .stable(),
-            );
-        }
+        all.push(
+            Function::row(&format!("date_part(text, {kind}) double precision"), |c, a| {
+                let value = part(c, a)?;
+                Ok(if value.is_null() { Datum::Null } else { Datum::Float(value.float()) })
+            })
+            .stable(),
+        );
     }
     all.extend([
         Function::row("date_trunc(text, timestamp) timestamp", |_, a| {
@@ -128,20 +127,18 @@ pub(super) fn functions() -> Vec<Function> {
             Ok(Datum::Timestamptz(micros(seconds(a, 0))))
         }),
     ]);
-    for name in ["timezone"] {
-        all.push(Function::row(&format!("{name}(text, timestamp) timestamptz"), |_, a| {
-            Ok(Datum::Timestamptz(to_utc(zone_of(text(a, 0))?, moment(a, 1))))
-        }));
-        all.push(Function::row(&format!("{name}(text, timestamptz) timestamp"), |_, a| {
-            Ok(Datum::Timestamp(to_local(zone_of(text(a, 0))?, moment(a, 1))))
-        }));
-        all.push(Function::row(&format!("{name}(interval, timestamptz) timestamp"), |_, a| {
-            Ok(Datum::Timestamp(moment(a, 1) + span(a, 0).micros))
-        }));
-        all.push(Function::row(&format!("{name}(interval, timestamp) timestamptz"), |_, a| {
-            Ok(Datum::Timestamptz(moment(a, 1) - span(a, 0).micros))
-        }));
-    }
+    all.push(Function::row("timezone(text, timestamp) timestamptz", |_, a| {
+        Ok(Datum::Timestamptz(to_utc(zone_of(text(a, 0))?, moment(a, 1))))
+    }));
+    all.push(Function::row("timezone(text, timestamptz) timestamp", |_, a| {
+        Ok(Datum::Timestamp(to_local(zone_of(text(a, 0))?, moment(a, 1))))
+    }));
+    all.push(Function::row("timezone(interval, timestamptz) timestamp", |_, a| {
+        Ok(Datum::Timestamp(moment(a, 1) + span(a, 0).micros))
+    }));
+    all.push(Function::row("timezone(interval, timestamp) timestamptz", |_, a| {
+        Ok(Datum::Timestamptz(moment(a, 1) - span(a, 0).micros))
+    }));
     all
 }
 
@@ -188,6 +185,7 @@ fn clocks() -> Vec<Function> {
 }
 
 /// `+`, `-`, `*`, `/` where an operand is a date, time or interval.
+#[expect(clippy::too_many_lines, reason = "a table with a line for each function")]
 fn arithmetic() -> Vec<Function> {
     let mut all = vec![
         Function::row("stele_plus(date, integer) date", |_, a| date(moment(a, 0) + int(a, 1))),

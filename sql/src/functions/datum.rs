@@ -8,10 +8,9 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BinaryBuilder, BooleanBuilder, Date32Array, Decimal128Array,
     FixedSizeBinaryBuilder, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array,
     IntervalMonthDayNanoArray, ListArray, NullArray, StringBuilder, StructArray,
-    Time64MicrosecondArray, TimestampMicrosecondArray, UInt32Array, new_empty_array,
+    Time64MicrosecondArray, TimestampMicrosecondArray, UInt32Array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::compute::concat;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int16Type, Int32Type,
     Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType,
@@ -293,6 +292,7 @@ pub fn datum_at(array: &dyn Array, row: usize) -> Result<Datum, Error> {
 ///
 /// # Errors
 /// 22003 when a value doesn't fit the type's shape, XX000 when it is of another type.
+#[expect(clippy::too_many_lines, reason = "one match with an arm for each kind")]
 pub fn array_of(kind: &PgType, values: Vec<Datum>) -> Result<ArrayRef, Error> {
     let mismatch = || Error::internal(format!("a value is not of type {kind}"));
     macro_rules! primitive {
@@ -494,16 +494,4 @@ fn records(kind: &PgType, values: Vec<Datum>) -> Result<ArrayRef, Error> {
         .map(|((_, kind), column)| array_of(kind, column))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Arc::new(StructArray::try_new(arrow, arrays, Some(NullBuffer::from(valid)))?))
-}
-
-/// Arrays one after the other; an empty one of the type when there are none.
-///
-/// # Errors
-/// When their types differ.
-pub fn joined(kind: &PgType, arrays: &[ArrayRef]) -> Result<ArrayRef, Error> {
-    if arrays.is_empty() {
-        return Ok(new_empty_array(&kind.arrow()));
-    }
-    let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
-    Ok(concat(&arrays)?)
 }

@@ -42,9 +42,9 @@ pub(super) fn functions() -> Vec<Function> {
             Ok(Datum::Timestamptz(utc))
         })
         .stable(),
-        Function::row("to_number(text, text) numeric", |c, a| to_number(c, a)).returning_type(
-            PgType::Numeric(Numeric { precision: 38, scale: 18, digits: Digits::Trimmed }),
-        ),
+        Function::row("to_number(text, text) numeric", to_number).returning_type(PgType::Numeric(
+            Numeric { precision: 38, scale: 18, digits: Digits::Trimmed },
+        )),
     ];
     for kind in ["integer", "bigint", "numeric", "double precision"] {
         all.push(Function::row(&format!("to_char({kind}, text) text"), |_, a| {

@@ -129,7 +129,7 @@ fn rounded_micros(value: f64) -> f64 {
 ///
 /// # Errors
 /// 22007 for another text, 22008 for a field out of range.
-pub fn parse(text: &str) -> Result<Span, Error> {
+pub(crate) fn parse(text: &str) -> Result<Span, Error> {
     let invalid =
         || Error::new("22007", format!("invalid input syntax for type interval: \"{text}\""));
     let trimmed = text.trim();
@@ -313,7 +313,7 @@ fn iso(text: &str) -> Option<Result<Span, Error>> {
 }
 
 /// PostgreSQL's text: `1 year 2 mons -3 days +04:05:06.7`.
-pub fn text(span: &Span) -> String {
+pub(crate) fn text(span: &Span) -> String {
     let mut words = Vec::new();
     let mut negative_before = false;
     let mut push = |value: i32, unit: &str| {

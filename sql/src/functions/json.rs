@@ -9,6 +9,7 @@ use super::{Call, Datum, Function};
 use crate::Error;
 use crate::types::PgType;
 
+#[expect(clippy::too_many_lines, reason = "a table with a line for each function")]
 pub(super) fn functions() -> Vec<Function> {
     let mut all = vec![
         Function::row("stele_json_has(jsonb, text) boolean", |_, a| {
@@ -106,6 +107,7 @@ pub(super) fn functions() -> Vec<Function> {
 }
 
 /// What json and jsonb both have.
+#[expect(clippy::too_many_lines, reason = "a table with a line for each function")]
 fn of_kind(kind: &'static str) -> Vec<Function> {
     let name = |signature: &str| signature.replace("@", kind);
     vec![
@@ -427,7 +429,7 @@ fn key_of(call: &Call<'_>, args: &[Datum], index: usize) -> Result<String, Error
 }
 
 fn object(call: &Call<'_>, args: &[Datum], colon: &str) -> Result<String, Error> {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return Err(Error::new("22023", "argument list must have even number of elements")
             .with_hint(
                 "The arguments of json_build_object() must consist of alternating keys and values.",

@@ -133,9 +133,8 @@ fn zip<T: ArrowPrimitiveType>(
         ColumnarValue::Scalar(scalar) => scalar.to_array(),
     };
     let (a, b) = (array(left)?, array(right)?);
-    let (a, b) = match (a.as_primitive_opt::<T>(), b.as_primitive_opt::<T>()) {
-        (Some(a), Some(b)) => (a, b),
-        _ => return Err(Error::internal("operands of another type")),
+    let (Some(a), Some(b)) = (a.as_primitive_opt::<T>(), b.as_primitive_opt::<T>()) else {
+        return Err(Error::internal("operands of another type"));
     };
     let result: PrimitiveArray<T> = match (left, right) {
         (ColumnarValue::Array(_), ColumnarValue::Array(_)) => try_binary(a, b, op)?,

@@ -251,6 +251,7 @@ fn embedded<'p>(pattern: &'p str, flags: &str) -> (&'p str, String) {
 }
 
 /// PostgreSQL's own escapes in the notation of the crate.
+#[expect(clippy::too_many_lines, reason = "one match with an arm for each kind")]
 fn translate(pattern: &str) -> Result<String, Error> {
     let unsupported = |what: &str| {
         Error::unsupported(

@@ -10,6 +10,7 @@ use crate::Error;
 /// A text may not become longer than this, in bytes.
 const MAX_TEXT: usize = 256 << 20;
 
+#[expect(clippy::too_many_lines, reason = "a table with a line for each function")]
 pub(super) fn functions() -> Vec<Function> {
     let mut all = vec![
         Function::expression("lower(text) text", |a| string::lower().call(a)),
@@ -662,7 +663,7 @@ fn decode(_: &Call<'_>, args: &[Datum]) -> Result<Datum, Error> {
                     })
                 })
                 .collect::<Result<_, _>>()?;
-            if digits.len() % 2 != 0 {
+            if !digits.len().is_multiple_of(2) {
                 return Err(Error::new("22023", "invalid hexadecimal data: odd number of digits"));
             }
             let bytes = digits.chunks(2).map(|pair| match pair {

@@ -137,12 +137,7 @@ impl Binder<'_> {
         }))
     }
 
-    fn extreme(
-        &mut self,
-        greatest: bool,
-        values: Vec<Typed>,
-        kind: PgType,
-    ) -> Result<Typed, Error> {
+    fn extreme(&self, greatest: bool, values: Vec<Typed>, kind: PgType) -> Result<Typed, Error> {
         if matches!(kind, PgType::Json | PgType::Jsonb | PgType::Interval | PgType::Record(_)) {
             return Err(Error::unsupported(format!("GREATEST of {kind}"), "Use CASE."));
         }
@@ -173,7 +168,7 @@ impl Binder<'_> {
         }
         let function = choose(&overloads, &kinds).map_err(|fault| {
             let list: Vec<String> = kinds.iter().map(PgType::to_string).collect();
-            let call = format!("{}({})", schema.map_or(name.to_owned(), |s| format!("{s}.{name}")), list.join(", "));
+            let call = format!("{}({})", schema.map_or_else(|| name.to_owned(), |s| format!("{s}.{name}")), list.join(", "));
             match fault {
                 Choice::None => Error::new("42883", format!("function {call} does not exist")).with_hint(
                     "No function matches the given name and argument types. You might need to add explicit type casts.",

@@ -326,9 +326,7 @@ pub(crate) fn needed(from: &PgType, to: &PgType) -> Option<Allowed> {
         | (T::Oid, T::Reg(_))
         | (T::Text | T::Varchar(_), T::Reg(crate::types::Reg::Class)) => Implicit,
         (T::Oid | T::Reg(_), T::Int4 | T::Int8) => Assignment,
-        (T::Int4, T::Bool) | (T::Bool, T::Int4) | (T::Int4, T::Char) | (T::Char, T::Int4) => {
-            Explicit
-        }
+        (T::Int4, T::Bool | T::Char) | (T::Bool | T::Char, T::Int4) => Explicit,
         (T::Date, T::Timestamp | T::Timestamptz)
         | (T::Timestamp, T::Timestamptz)
         | (T::Time, T::Interval) => Implicit,

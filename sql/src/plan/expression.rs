@@ -163,6 +163,7 @@ impl Binder<'_> {
     }
 
     /// Functions with a syntax of their own.
+    #[expect(clippy::too_many_lines, reason = "one match with an arm for each kind")]
     fn spelled_function(&mut self, node: &ast::Expr) -> Result<Typed, Error> {
         use ast::Expr as E;
         match node {
@@ -434,7 +435,7 @@ impl Binder<'_> {
         Ok(self.array_of(values, element))
     }
 
-    fn array_of(&mut self, values: Vec<Typed>, element: PgType) -> Typed {
+    fn array_of(&self, values: Vec<Typed>, element: PgType) -> Typed {
         let kind = PgType::Array(Box::new(element.clone()));
         let kinds = vec![element; values.len()];
         let args = values.into_iter().map(|value| value.expr).collect();
@@ -680,7 +681,7 @@ impl Binder<'_> {
     }
 
     /// `(row).field`
-    pub(crate) fn field(&mut self, value: Typed, name: &str) -> Result<Typed, Error> {
+    pub(crate) fn field(&self, value: Typed, name: &str) -> Result<Typed, Error> {
         let PgType::Record(fields) = &value.kind else {
             return Err(Error::new(
                 "42809",

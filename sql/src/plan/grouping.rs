@@ -255,6 +255,7 @@ impl Binder<'_> {
     }
 
     /// Puts the Aggregate under the select list, which then sees only groups and aggregates.
+    #[expect(clippy::too_many_lines, reason = "the steps share what they make")]
     pub(crate) fn grouped(
         &mut self,
         bound: &mut Bound,

@@ -134,7 +134,7 @@ impl Binder<'_> {
 
     /// One item of ORDER BY with PostgreSQL's place for NULLs.
     pub(crate) fn sort_by(
-        &mut self,
+        &self,
         value: Typed,
         item: &ast::OrderByExpr,
     ) -> Result<SortExpr, Error> {
@@ -148,7 +148,7 @@ impl Binder<'_> {
     }
 
     /// The value in a type whose Arrow order is PostgreSQL's.
-    fn sortable(&mut self, value: Typed) -> Result<Expr, Error> {
+    fn sortable(&self, value: Typed) -> Result<Expr, Error> {
         match &value.kind {
             PgType::Json => {
                 Err(Error::new("42883", "could not identify an ordering operator for type json"))
@@ -171,7 +171,7 @@ impl Binder<'_> {
     }
 
     /// The value in a type whose Arrow equality is PostgreSQL's, for GROUP BY and DISTINCT.
-    pub(crate) fn groupable(&mut self, value: Typed) -> Result<Expr, Error> {
+    pub(crate) fn groupable(&self, value: Typed) -> Result<Expr, Error> {
         match &value.kind {
             PgType::Json => {
                 Err(Error::new("42883", "could not identify an equality operator for type json"))
@@ -231,7 +231,7 @@ impl Binder<'_> {
         {
             return Ok(None);
         }
-        self.levels.push(Level::new(Scope::default(), self.ctes.len()));
+        self.levels.push(Level::new(Scope::default()));
         self.level()?.clause = Clause::Limit;
         let value = self.expr(node);
         self.levels.pop();
@@ -355,11 +355,8 @@ impl Binder<'_> {
         let first = self.settle_rows(first)?;
         let columns = rename(first.columns, &cte.alias)?;
         let kinds: Vec<PgType> = columns.iter().map(|c| c.kind.without_modifier()).collect();
-        let first = self.cast_rows(
-            Rows { plan: first.plan, columns: columns.clone() },
-            &kinds,
-            Allowed::Implicit,
-        )?;
+        let first =
+            self.cast_rows(Rows { plan: first.plan, columns }, &kinds, Allowed::Implicit)?;
         let table = format!("{name}_{}", self.fresh('r'));
         let schema = arrow::datatypes::Schema::new(
             first.columns.iter().map(|c| c.kind.field(&c.column)).collect::<Vec<_>>(),

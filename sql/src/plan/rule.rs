@@ -76,6 +76,7 @@ fn unsupported(node: &ast::Expr) -> Error {
 }
 
 impl Compiler<'_> {
+    #[expect(clippy::too_many_lines, reason = "one match with an arm for each kind")]
     fn expr(&self, node: &ast::Expr) -> Result<Typed, Error> {
         use ast::Expr as E;
         match node {
@@ -456,6 +457,7 @@ impl Compiler<'_> {
         Ok((rules, kind))
     }
 
+    #[expect(clippy::too_many_lines, reason = "one match with an arm for each function")]
     fn function(&self, function: &ast::Function, node: &ast::Expr) -> Result<Typed, Error> {
         let name = fold_name(&function.name)?.pop().unwrap_or_default();
         if function.over.is_some() || function.filter.is_some() {

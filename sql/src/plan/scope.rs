@@ -92,7 +92,6 @@ pub(crate) enum Clause {
     Values,
     AggregateArgument,
     WindowArgument,
-    Filter,
 }
 
 impl Clause {
@@ -109,7 +108,6 @@ impl Clause {
             Self::Values => "VALUES",
             Self::AggregateArgument => "aggregate function calls",
             Self::WindowArgument => "window function calls",
-            Self::Filter => "FILTER",
         }
     }
 }
@@ -127,16 +125,12 @@ pub(crate) struct Level {
     pub(crate) named_windows: Vec<ast::NamedWindowDefinition>,
     /// Columns of the query around that it uses.
     pub(crate) outer: Vec<Expr>,
-    /// CTEs below this mark belong to the queries around.
-    pub(crate) ctes: usize,
     /// `GROUPING(…)` may stand here: the grouping expressions.
     pub(crate) grouping: Option<Vec<Expr>>,
-    /// Whether the query has GROUP BY or HAVING.
-    pub(crate) grouped: bool,
 }
 
 impl Level {
-    pub(crate) fn new(scope: Scope, ctes: usize) -> Self {
+    pub(crate) fn new(scope: Scope) -> Self {
         Self {
             scope,
             clause: Clause::From,
@@ -145,9 +139,7 @@ impl Level {
             series: Vec::new(),
             named_windows: Vec::new(),
             outer: Vec::new(),
-            ctes,
             grouping: None,
-            grouped: false,
         }
     }
 }
@@ -172,7 +164,7 @@ impl Binder<'_> {
     }
 
     /// The relation of this name as one value: a function's own, or the whole row.
-    pub(crate) fn whole_row(&mut self, name: &str) -> Result<Option<Typed>, Error> {
+    pub(crate) fn whole_row(&self, name: &str) -> Result<Option<Typed>, Error> {
         let Some(level) = self.levels.last() else { return Ok(None) };
         let Some(relation) = level.scope.relation(None, name) else { return Ok(None) };
         if relation.scalar

@@ -44,7 +44,7 @@ impl Binder<'_> {
         refuse_foreign(select)?;
         let targets = self.targets.take();
         let (plan, scope) = self.from(&select.from)?;
-        let mut level = Level::new(scope, self.ctes.len());
+        let mut level = Level::new(scope);
         level.named_windows.clone_from(&select.named_window);
         self.levels.push(level);
         let parts = self.select_here(select, order, plan, targets.as_deref());
@@ -221,7 +221,7 @@ impl Binder<'_> {
         self.fields_of(value).map(Some)
     }
 
-    fn fields_of(&mut self, value: Typed) -> Result<Vec<Item>, Error> {
+    fn fields_of(&self, value: Typed) -> Result<Vec<Item>, Error> {
         let PgType::Record(fields) = value.kind.clone() else {
             return Err(Error::new("42809", format!("type {} is not composite", value.kind)));
         };

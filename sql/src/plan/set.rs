@@ -117,7 +117,7 @@ impl Binder<'_> {
         Ok((rows.plan, columns))
     }
 
-    fn unqualified(&mut self, plan: LogicalPlan, columns: Vec<Output>) -> Result<Rows, Error> {
+    fn unqualified(&self, plan: LogicalPlan, columns: Vec<Output>) -> Result<Rows, Error> {
         let schema = plan.schema();
         let mut exprs = Vec::with_capacity(columns.len());
         for (index, output) in columns.iter().enumerate() {
@@ -154,7 +154,7 @@ impl Binder<'_> {
         let targets = self.targets.take();
         let mut cells: Vec<Vec<Typed>> =
             (0..width).map(|_| Vec::with_capacity(values.rows.len())).collect();
-        self.levels.push(Level::new(Scope::default(), self.ctes.len()));
+        self.levels.push(Level::new(Scope::default()));
         self.level()?.clause = Clause::Values;
         let bound = self.value_rows(values, &mut cells);
         self.levels.pop();

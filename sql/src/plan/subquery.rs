@@ -78,8 +78,7 @@ impl Binder<'_> {
         let one_row = parts.plan.max_rows() == Some(1) && is_plain_aggregate(&parts.plan);
         if one_row {
             let rows = finish(Parts { sort: Vec::new(), ..parts })?;
-            let kind = output.kind.clone();
-            return Ok(Typed::new(scalar(rows.plan), kind));
+            return Ok(Typed::new(scalar(rows.plan), output.kind));
         }
         let list = gathered(parts, &output)?;
         Ok(pick(&SINGLE, list, output.kind))
@@ -156,7 +155,7 @@ impl Binder<'_> {
         let parts = self.inner(query)?;
         let output = only_column(&parts.columns)?;
         let item = Typed::new(column(&output.column), output.kind.clone());
-        let (left, right) = self.comparable(value.clone(), item.clone(), "=")?;
+        let (left, right) = self.comparable(value.clone(), item, "=")?;
         if clause == Clause::Where && !negated {
             let rows = finish(Parts { sort: sort_if_cut(&parts), ..parts })?;
             let plan = super::project(rows.plan, vec![(right.expr, self.fresh('c'))])?;
@@ -329,12 +328,14 @@ impl Binder<'_> {
                 .fields()
                 .iter()
                 .map(|field| {
-                    columns.iter().find(|c| c.column == *field.name()).cloned().unwrap_or(Output {
-                        name: field.name().clone(),
-                        column: field.name().clone(),
-                        kind: PgType::Any,
-                        origin: None,
-                    })
+                    columns.iter().find(|c| c.column == *field.name()).cloned().unwrap_or_else(
+                        || Output {
+                            name: field.name().clone(),
+                            column: field.name().clone(),
+                            kind: PgType::Any,
+                            origin: None,
+                        },
+                    )
                 })
                 .collect();
             let rows = self.settle_rows(Rows { plan: parts.plan, columns: all })?;
@@ -345,7 +346,7 @@ impl Binder<'_> {
     }
 
     /// The rows of the only column as an array, empty without rows.
-    fn list(&mut self, parts: Parts, output: &Output) -> Result<Expr, Error> {
+    fn list(&self, parts: Parts, output: &Output) -> Result<Expr, Error> {
         if correlated(&parts.plan) && (parts.skip.is_some() || parts.fetch.is_some()) {
             return Err(Error::unsupported(
                 "LIMIT in a subquery that refers to the query around it",

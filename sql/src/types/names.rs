@@ -73,6 +73,7 @@ const SYNONYMS: &[(&str, PgType)] = &[
     ("char", PgType::Char),
 ];
 
+#[expect(clippy::len_without_is_empty, reason = "a type has a length, and is never empty")]
 impl PgType {
     fn row(&self) -> Option<&'static (Self, u32, u32, i16, &'static str)> {
         TYPES.iter().find(|row| row.0.same_base(self))

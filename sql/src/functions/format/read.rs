@@ -65,9 +65,10 @@ pub(super) fn read(text: &str, template: &str) -> Result<Found, Error> {
 }
 
 impl Fields {
+    #[expect(clippy::too_many_lines, reason = "one match with an arm for each kind")]
     fn take<'t>(&mut self, known: &str, rest: &'t str, glued: bool) -> Result<&'t str, Error> {
         let rest = rest.trim_start();
-        let mut number = |width: usize| digits(rest, if glued { width } else { 19 }, known);
+        let number = |width: usize| digits(rest, if glued { width } else { 19 }, known);
         Ok(match known {
             "YYYY" | "IYYY" => store(&mut self.year, number(4)?),
             "YYY" | "YY" | "Y" => {

@@ -68,20 +68,27 @@ const NAMES: &[&str] = &[
     "any_value",
 ];
 
-/// How the calls of an aggregate are made: plainly, or over a window.
-pub(crate) struct Shape<'s> {
-    pub(crate) filter: Option<Expr>,
-    pub(crate) order_by: Vec<SortExpr>,
-    pub(crate) distinct: bool,
-    /// Makes the call and gives back what stands for its result.
-    pub(crate) place: &'s mut dyn FnMut(
+/// Makes a call of an accumulator: arguments, filter, order, DISTINCT.
+type Place<'s> = dyn FnMut(
         &mut Binder<'_>,
         Arc<AggregateUDF>,
         Vec<Expr>,
         Option<Expr>,
         Vec<SortExpr>,
         bool,
-    ) -> Result<Expr, Error>,
+    ) -> Result<Expr, Error>
+    + 's;
+
+/// Arguments, filter and order of a call.
+type Parts = (Vec<Typed>, Option<Expr>, Vec<SortExpr>);
+
+/// How the calls of an aggregate are made: plainly, or over a window.
+pub(crate) struct Shape<'s> {
+    pub(crate) filter: Option<Expr>,
+    pub(crate) order_by: Vec<SortExpr>,
+    pub(crate) distinct: bool,
+    /// Makes the call and gives back what stands for its result.
+    pub(crate) place: &'s mut Place<'s>,
 }
 
 pub(crate) fn is_aggregate(name: &str) -> bool {
@@ -137,10 +144,7 @@ impl Binder<'_> {
         self.aggregate(&call.name, call.star, args, shape).map(Some)
     }
 
-    fn aggregate_parts(
-        &mut self,
-        call: &CallNode<'_>,
-    ) -> Result<(Vec<Typed>, Option<Expr>, Vec<SortExpr>), Error> {
+    fn aggregate_parts(&mut self, call: &CallNode<'_>) -> Result<Parts, Error> {
         let mut args = call.args.iter().map(|a| self.expr(a)).collect::<Result<Vec<_>, _>>()?;
         let filter = match &call.node.filter {
             Some(filter) => Some(self.truth(filter, "FILTER")?),
@@ -204,7 +208,7 @@ impl Binder<'_> {
                 2,
             ) => self.aggregate_of_two(name, args, shape),
             (regr, 2) if regr.starts_with("regr_") => self.aggregate_of_two(name, args, shape),
-            ("percentile_cont" | "percentile_disc", _) | ("mode", _) => {
+            ("percentile_cont" | "percentile_disc" | "mode", _) => {
                 self.ordered_set(name, args, shape)
             }
             (_, 1) => match args.into_iter().next() {
@@ -229,6 +233,7 @@ impl Binder<'_> {
         (shape.place)(self, udaf, args, filter, order, distinct)
     }
 
+    #[expect(clippy::too_many_lines, reason = "one match with an arm for each kind")]
     fn aggregate_of_one(
         &mut self,
         name: &str,

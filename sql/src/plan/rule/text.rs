@@ -17,6 +17,7 @@ struct Writer<'w> {
 }
 
 impl Writer<'_> {
+    #[expect(clippy::too_many_lines, reason = "one match with an arm for each kind")]
     fn text(&self, rule: &Rule) -> String {
         match rule {
             Rule::Literal(value, kind) => literal(value, kind),
@@ -151,7 +152,7 @@ impl Writer<'_> {
                     |object| {
                         let name = quote_ident(object.name());
                         let schema = object.schema().and_then(|schema| self.catalog.get(schema));
-                        match schema.map(|schema| schema.name()) {
+                        match schema.map(ledger::Object::name) {
                             Some("public") | None => name,
                             Some(schema) => format!("{}.{name}", quote_ident(schema)),
                         }
