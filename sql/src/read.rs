@@ -475,4 +475,4 @@ pub async fn collect(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

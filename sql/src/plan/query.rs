@@ -133,11 +133,7 @@ impl Binder<'_> {
     }
 
     /// One item of ORDER BY with PostgreSQL's place for NULLs.
-    pub(crate) fn sort_by(
-        &self,
-        value: Typed,
-        item: &ast::OrderByExpr,
-    ) -> Result<SortExpr, Error> {
+    pub(crate) fn sort_by(&self, value: Typed, item: &ast::OrderByExpr) -> Result<SortExpr, Error> {
         if item.with_fill.is_some() {
             return Err(Error::unsupported("WITH FILL", "Join with generate_series."));
         }
