@@ -79,8 +79,8 @@ class MetadataTest {
         assertEquals(
                 List.of("parent_id|int4", "n|int4", "at|timestamptz", "tags|_text"),
                 rows(metadata.getColumns(null, "meta", "child", "%"), "COLUMN_NAME", "TYPE_NAME"));
-        assertEquals(
-                List.of("1.5"), rows(metadata.getColumns(null, "meta", "parent", "price"), "COLUMN_DEF"));
+        List<String> defaults = rows(metadata.getColumns(null, "meta", "parent", "price"), "COLUMN_DEF");
+        assertTrue(defaults.get(0).contains("1.5"), defaults::toString);
     }
 
     @Test

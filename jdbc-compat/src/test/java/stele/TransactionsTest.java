@@ -14,6 +14,10 @@ import org.junit.jupiter.api.Test;
 
 /** Transactions, savepoints, isolation, cancel. */
 class TransactionsTest {
+    /** It runs until somebody stops it. */
+    private static final String LONG =
+            "SELECT sum(a.g * b.g) FROM generate_series(1, 1000000) a(g), generate_series(1, 1000000) b(g)";
+
     private Connection connection;
 
     @BeforeEach
@@ -184,7 +188,7 @@ class TransactionsTest {
         try (Statement statement = connection.createStatement()) {
             statement.setQueryTimeout(1);
             SQLException e =
-                    assertThrows(SQLException.class, () -> statement.execute("SELECT pg_sleep(30)"));
+                    assertThrows(SQLException.class, () -> statement.execute(LONG));
             assertEquals("57014", e.getSQLState());
         }
         assertEquals("1", Stele.value(connection, "SELECT 1"));
@@ -204,8 +208,7 @@ class TransactionsTest {
             canceller.start();
             SQLException e = assertThrows(
                     SQLException.class,
-                    () -> statement.execute(
-                            "SELECT sum(a.g * b.g) FROM generate_series(1, 100000) a(g), generate_series(1, 100000) b(g)"));
+                    () -> statement.execute(LONG));
             assertEquals("57014", e.getSQLState());
             canceller.join();
         }
