@@ -33,8 +33,8 @@ fn ask(client: &mut Client, rows: u64, loaded_at: &str) {
     expect(client, "SELECT sum(amount) FROM measure", &format!("{}.{:02}", sum / 100, sum % 100));
     expect(
         client,
-        "SELECT sensor, at FROM measure WHERE id = 77777",
-        "sensor-777|2024-01-01 21:36:17+00",
+        "SELECT sensor, at FROM measure WHERE id = 7777",
+        "sensor-777|2024-01-01 02:09:37+00",
     );
     let sensors: Vec<_> = (0..3)
         .map(|s| format!("sensor-{s}|{}", (1..=rows).filter(|n| n % 1000 == s).count()))
@@ -60,7 +60,7 @@ fn ask(client: &mut Client, rows: u64, loaded_at: &str) {
 #[test]
 fn a_million_rows() {
     let rows =
-        number("STELE_TEST_COPY_ROWS", if cfg!(debug_assertions) { 200_000 } else { 1_000_000 });
+        number("STELE_TEST_COPY_ROWS", if cfg!(debug_assertions) { 100_000 } else { 1_000_000 });
     let mut server = Server::start();
     let file = server.scratch().join("measure.csv");
     let mut text = String::new();
@@ -114,7 +114,7 @@ fn a_million_rows() {
         "{memory} bytes for {rows} rows after the restart"
     );
     let taken =
-        client.run("INSERT INTO measure VALUES (77777, 'twice', 0, now(), NULL)").unwrap_err();
+        client.run("INSERT INTO measure VALUES (7777, 'twice', 0, now(), NULL)").unwrap_err();
     assert_eq!(taken.sqlstate, "23505");
 
     // What breaks off leaves nothing.
