@@ -172,8 +172,15 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>, grace: Duration) 
 /// One connection's life.
 async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
     drop(stream.set_nodelay(true));
-    let login = tokio::time::timeout(shared.limits.login, enter(stream, &shared));
-    match login.await {
+    let mut phase = shared.phase.clone();
+    let login = async {
+        tokio::select! {
+            session = enter(stream, &shared) => session,
+            // Who hasn't logged in yet has nothing in progress that a shutdown would wait for.
+            _ = phase.wait_for(|phase| *phase == Phase::Draining) => None,
+        }
+    };
+    match tokio::time::timeout(shared.limits.login, login).await {
         Ok(Some(session)) => {
             tracing::debug!(%peer, "session begins");
             Box::pin(session.run()).await;
