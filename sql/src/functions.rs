@@ -397,6 +397,3 @@ pub(crate) fn overloads(
     }
     found
 }
-
-#[cfg(test)]
-mod tests;

@@ -267,6 +267,3 @@ fn named(expr: Expr, name: &str) -> Expr {
         _ => expr.alias(name),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -326,16 +326,25 @@ impl Binder<'_> {
                 }))
             }
             F::Derived { lateral, subquery, alias, sample: None } => {
-                let rows = if *lateral {
+                let parts = if *lateral {
                     self.levels.push(Level::new(visible.clone()));
-                    let rows = self.query(subquery);
+                    let parts = self.query_parts(subquery);
                     self.levels.pop();
-                    rows?
+                    parts?
                 } else {
-                    self.query(subquery)?
+                    self.query_parts(subquery)?
                 };
+                let order = parts.sort.clone();
+                let rows = super::query::finish_keeping(parts)?;
                 let rows = self.settle_rows(rows)?;
-                let (plan, scope) = self.under_alias(rows, alias.as_ref())?;
+                let kept = order.iter().all(|item| match &item.expr {
+                    Expr::Column(c) => rows.plan.schema().has_column(c),
+                    _ => false,
+                });
+                let (plan, mut scope) = self.under_alias(rows, alias.as_ref())?;
+                if kept {
+                    scope.order = order;
+                }
                 Ok(Right::Rows(plan, scope))
             }
             F::NestedJoin { table_with_joins, alias } => {

@@ -147,8 +147,9 @@ impl Binder<'_> {
         node: &ast::Expr,
         exprs: &mut Vec<(Expr, PgType)>,
     ) -> Result<usize, Error> {
-        let value = self.group_value(select, node)?;
+        let (written, value) = self.group_value(select, node)?;
         let value = self.settled(value)?;
+        self.level()?.groups.push((written, value.clone()));
         let kind = value.kind.clone();
         let expr = self.groupable(value).map_err(|error| error.at(self.position(node)))?;
         if let Some(index) = exprs.iter().position(|(known, _)| *known == expr) {
@@ -159,7 +160,11 @@ impl Binder<'_> {
     }
 
     /// A number means a select item; a plain name a column, or else a select item's alias.
-    fn group_value(&mut self, select: &ast::Select, node: &ast::Expr) -> Result<Typed, Error> {
+    fn group_value(
+        &mut self,
+        select: &ast::Select,
+        node: &ast::Expr,
+    ) -> Result<(ast::Expr, Typed), Error> {
         let item = |index: usize| match select.projection.get(index) {
             Some(ast::SelectItem::UnnamedExpr(node)) => Some(node),
             Some(ast::SelectItem::ExprWithAlias { expr, .. }) => Some(expr),
@@ -188,14 +193,14 @@ impl Binder<'_> {
                         )
                         .at(self.position(node))
                     })?;
-                    return self.expr(target);
+                    return Ok((target.clone(), self.expr(target)?));
                 }
                 Err(Error::new("42601", "non-integer constant in GROUP BY").at(self.position(node)))
             }
             ast::Expr::Identifier(ident) => {
                 let name = fold(ident);
                 if !self.level()?.scope.find(&name).is_empty() {
-                    return self.expr(node);
+                    return Ok((node.clone(), self.expr(node)?));
                 }
                 let aliased = select.projection.iter().find_map(|item| match item {
                     ast::SelectItem::ExprWithAlias { expr, alias } if fold(alias) == name => {
@@ -212,11 +217,11 @@ impl Binder<'_> {
                     _ => None,
                 });
                 match aliased.or(derived) {
-                    Some(target) => self.expr(target),
-                    None => self.expr(node),
+                    Some(target) => Ok((target.clone(), self.expr(target)?)),
+                    None => Ok((node.clone(), self.expr(node)?)),
                 }
             }
-            node => self.expr(node),
+            node => Ok((node.clone(), self.expr(node)?)),
         }
     }
 

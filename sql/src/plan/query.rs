@@ -443,6 +443,20 @@ impl Binder<'_> {
 
 /// Sorts and cuts, then keeps only the result's columns.
 pub(crate) fn finish(parts: Parts) -> Result<Rows, Error> {
+    let rows = finish_keeping(parts)?;
+    let extra = rows.plan.schema().fields().len() != rows.columns.len();
+    let mut seen = std::collections::HashSet::new();
+    let twice = rows.columns.iter().any(|c| !seen.insert(c.column.as_str()));
+    if !extra || twice {
+        return Ok(rows);
+    }
+    let keep = rows.columns.iter().map(|c| (column(&c.column), c.column.clone()));
+    let plan = project(rows.plan, keep.collect::<Vec<_>>())?;
+    Ok(Rows { plan, columns: rows.columns })
+}
+
+/// Sorts and cuts; columns that only sorting needed stay in the plan.
+pub(crate) fn finish_keeping(parts: Parts) -> Result<Rows, Error> {
     let mut builder = LogicalPlanBuilder::from(parts.plan);
     if !parts.sort.is_empty() {
         builder = builder.sort(parts.sort)?;
@@ -450,17 +464,7 @@ pub(crate) fn finish(parts: Parts) -> Result<Rows, Error> {
     if parts.skip.is_some() || parts.fetch.is_some() {
         builder = builder.limit_by_expr(parts.skip, parts.fetch)?;
     }
-    let plan = builder.build()?;
-    let extra = plan.schema().fields().len() != parts.columns.len();
-    let mut seen = std::collections::HashSet::new();
-    let twice = parts.columns.iter().any(|c| !seen.insert(c.column.as_str()));
-    let plan = if extra && !twice {
-        let keep = parts.columns.iter().map(|c| (column(&c.column), c.column.clone()));
-        project(plan, keep.collect::<Vec<_>>())?
-    } else {
-        plan
-    };
-    Ok(Rows { plan, columns: parts.columns })
+    Ok(Rows { plan: builder.build()?, columns: parts.columns })
 }
 
 fn order_items(query: &ast::Query) -> Result<&[ast::OrderByExpr], Error> {

@@ -1,7 +1,7 @@
 //! What names mean at a place of a query: the relations of FROM, the levels of nested queries.
 
 use datafusion::common::Column;
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{Expr, SortExpr};
 use datafusion::sql::sqlparser::ast;
 use ledger::{ColumnNumber, Oid};
 
@@ -38,11 +38,13 @@ pub(crate) struct Scope {
     pub(crate) relations: Vec<Relation>,
     /// For plain names and `*`, in order: JOIN USING's columns stand here once.
     pub(crate) visible: Vec<ScopeColumn>,
+    /// The order of the rows, where FROM is a single sorted subquery: aggregates that gather rows keep it.
+    pub(crate) order: Vec<SortExpr>,
 }
 
 impl Scope {
     pub(crate) fn of(relation: Relation) -> Self {
-        Self { visible: relation.columns.clone(), relations: vec![relation] }
+        Self { visible: relation.columns.clone(), relations: vec![relation], order: Vec::new() }
     }
 
     /// Both side by side.
@@ -63,6 +65,7 @@ impl Scope {
         }
         self.relations.extend(other.relations);
         self.visible.extend(other.visible);
+        self.order.clear();
         Ok(self)
     }
 
@@ -127,6 +130,8 @@ pub(crate) struct Level {
     pub(crate) outer: Vec<Expr>,
     /// `GROUPING(…)` may stand here: the grouping expressions.
     pub(crate) grouping: Option<Vec<Expr>>,
+    /// What GROUP BY grouped, as it was written: a select item written alike is the same expression.
+    pub(crate) groups: Vec<(ast::Expr, Typed)>,
 }
 
 impl Level {
@@ -140,6 +145,7 @@ impl Level {
             named_windows: Vec::new(),
             outer: Vec::new(),
             grouping: None,
+            groups: Vec::new(),
         }
     }
 }

@@ -148,11 +148,11 @@ impl Binder<'_> {
                         items.extend(fields);
                         continue;
                     }
-                    let value = self.expr(node)?;
+                    let value = self.item(node)?;
                     items.push(Item { name: column_name(node), value, node: Some(node.clone()) });
                 }
                 ast::SelectItem::ExprWithAlias { expr, alias } => {
-                    let value = self.expr(expr)?;
+                    let value = self.item(expr)?;
                     items.push(Item { name: fold(alias), value, node: Some(expr.clone()) });
                 }
                 ast::SelectItem::Wildcard(options) => {
@@ -180,6 +180,15 @@ impl Binder<'_> {
             }
         }
         Ok(items)
+    }
+
+    /// A select item; one that is written as in GROUP BY is what was grouped.
+    fn item(&mut self, node: &ast::Expr) -> Result<Typed, Error> {
+        let known = self.level()?.groups.iter().find(|(written, _)| written == node);
+        match known.map(|(_, value)| value.clone()) {
+            Some(value) => Ok(value),
+            None => self.expr(node),
+        }
     }
 
     /// `t.*`, `(row).*`

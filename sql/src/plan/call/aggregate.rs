@@ -117,7 +117,10 @@ impl Binder<'_> {
         self.level()?.clause = Clause::AggregateArgument;
         let bound = self.aggregate_parts(call);
         self.level()?.clause = clause;
-        let (args, filter, order_by) = bound?;
+        let (args, filter, mut order_by) = bound?;
+        if order_by.is_empty() && !call.distinct && gathers(&call.name) {
+            order_by.clone_from(&self.level()?.scope.order);
+        }
         if !outer_only(&args) {
             return Err(Error::unsupported(
                 "an aggregate of the outer query's columns",
@@ -509,6 +512,19 @@ impl Binder<'_> {
         args.extend(fraction);
         self.call(&format!("stele_{name}"), args)
     }
+}
+
+/// Aggregates whose result shows the order of the rows.
+fn gathers(name: &str) -> bool {
+    matches!(
+        name,
+        "array_agg"
+            | "string_agg"
+            | "json_agg"
+            | "jsonb_agg"
+            | "json_object_agg"
+            | "jsonb_object_agg"
+    )
 }
 
 fn no_aggregate(name: &str, kinds: &str) -> Error {
