@@ -279,6 +279,7 @@ impl Binder<'_> {
         right
     }
 
+    #[expect(clippy::too_many_lines, reason = "one match with an arm for each kind of item")]
     fn factor_here(&mut self, factor: &ast::TableFactor, visible: &Scope) -> Result<Right, Error> {
         use ast::TableFactor as F;
         match factor {

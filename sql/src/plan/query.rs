@@ -72,7 +72,7 @@ impl Binder<'_> {
     }
 
     /// ORDER BY of a set operation: its columns only, by name or number.
-    fn sorted_set(&mut self, rows: Rows, order: &[ast::OrderByExpr]) -> Result<Parts, Error> {
+    fn sorted_set(&self, rows: Rows, order: &[ast::OrderByExpr]) -> Result<Parts, Error> {
         let mut sort = Vec::with_capacity(order.len());
         for item in order {
             let output = self.output_of(&rows.columns, &item.expr, true)?.cloned();
