@@ -112,7 +112,6 @@ impl Binder<'_> {
         Ok(())
     }
 
-    #[expect(clippy::type_complexity, reason = "the arguments, their types, the result's type")]
     fn aggregate_arguments(
         &mut self,
         kind: AggregateKind,

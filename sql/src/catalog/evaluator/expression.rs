@@ -243,7 +243,7 @@ impl Binder<'_> {
         }
     }
 
-    fn field(&mut self, value: Typed, name: &str) -> Result<Typed, Error> {
+    fn field(&self, value: Typed, name: &str) -> Result<Typed, Error> {
         let PgType::Record(fields) = &value.kind else {
             return Err(Error::new(
                 "42809",

@@ -307,7 +307,7 @@ fn join(kind: JoinKind, left: Source, right: Source, on: Vec<Expr>) -> Source {
     let (base, width) = (left.base, left.width + right.width);
     let mut outside = false;
     right.columns(0, &mut |index| {
-        outside |= index < right.base || index >= right.base + right.width
+        outside |= index < right.base || index >= right.base + right.width;
     });
     let mut source = Source {
         base,

@@ -91,7 +91,8 @@ pub(super) fn comparable(op: &B, left: &PgType, right: &PgType) -> Result<PgType
         || implicit(left, right).is_some()
         || implicit(right, left).is_some();
     let textual = |kind: &PgType| kind.is_text() || matches!(kind, PgType::Char);
-    if !related && !(textual(left) && textual(right)) {
+    let fits = related || (textual(left) && textual(right));
+    if !fits {
         return Err(missing(op, left, right));
     }
     match (left, right) {

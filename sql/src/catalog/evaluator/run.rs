@@ -35,8 +35,8 @@ pub(super) struct Env<'e> {
     pub(super) row: &'e [Datum],
     pub(super) base: usize,
     /// Rows of the items to the left, for LATERAL.
-    pub(super) beside: Option<&'e Env<'e>>,
-    pub(super) outer: Option<&'e Env<'e>>,
+    pub(super) beside: Option<&'e Self>,
+    pub(super) outer: Option<&'e Self>,
     pub(super) sets: &'e [Vec<Datum>],
     /// Which row of the sets.
     pub(super) place: usize,

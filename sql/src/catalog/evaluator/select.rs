@@ -217,7 +217,7 @@ impl Binder<'_> {
     }
 
     fn both(
-        &mut self,
+        &self,
         left: Bound,
         op: SetOperator,
         quantifier: SetQuantifier,

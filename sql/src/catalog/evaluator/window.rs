@@ -54,13 +54,17 @@ impl Binder<'_> {
     }
 }
 
+/// Is called with a row's place, and calls back with where its expressions are evaluated.
+type Places<'a> =
+    dyn Fn(usize, &mut dyn FnMut(&Env<'_>) -> Result<(), Error>) -> Result<(), Error> + 'a;
+
 impl Run<'_> {
     /// A window function's value for each row.
     pub(super) fn window_of(
         &self,
         window: &Window,
         rows: &[Row],
-        envs: &dyn Fn(usize, &mut dyn FnMut(&Env<'_>) -> Result<(), Error>) -> Result<(), Error>,
+        envs: &Places<'_>,
     ) -> Result<Vec<Datum>, Error> {
         let mut keys: Vec<(Vec<Datum>, Vec<Datum>, usize)> = Vec::with_capacity(rows.len());
         for place in 0..rows.len() {

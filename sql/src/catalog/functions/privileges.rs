@@ -170,9 +170,8 @@ fn owner_of(facts: &Facts<'_>, oid: u32) -> Option<(Target, u32)> {
     if relations::by_oid(oid).is_some() {
         return Some((Target::Table, BOOTSTRAP_ROLE));
     }
-    let object = match facts.object(oid) {
-        Some(object) => object,
-        None => return facts.schema_name(oid).map(|_| (Target::Schema, BOOTSTRAP_ROLE)),
+    let Some(object) = facts.object(oid) else {
+        return facts.schema_name(oid).map(|_| (Target::Schema, BOOTSTRAP_ROLE));
     };
     match object {
         Object::Table(table) => Some((Target::Table, table.owner.0)),

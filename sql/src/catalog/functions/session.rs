@@ -5,7 +5,7 @@ use ledger::{Object, Oid};
 
 use super::{Body, Builtin, Call, flag, function, int, oid, out, out_option, text};
 use crate::Error;
-use crate::catalog::facts::Facts;
+use crate::catalog::facts::{Facts, Surroundings};
 use crate::catalog::text::size_pretty;
 use crate::functions::Datum;
 use crate::types::{PgType, Reg};
@@ -49,8 +49,7 @@ pub(super) fn functions() -> Vec<Builtin> {
             Ok(Datum::Int(c.facts.surroundings.map_or(0, |s| i64::from(s.pid()))))
         }),
         function("pg_postmaster_start_time() timestamptz", |c, _| {
-            let started =
-                c.facts.surroundings.and_then(super::super::facts::Surroundings::started_us);
+            let started = c.facts.surroundings.and_then(Surroundings::started_us);
             Ok(started.map_or(Datum::Null, Datum::Timestamptz))
         }),
         function("pg_is_in_recovery() boolean", |_, _| Ok(Datum::Bool(false))),
@@ -133,7 +132,7 @@ fn size(bytes: Option<u64>) -> Result<Datum, Error> {
 
 fn sizes() -> Vec<Builtin> {
     let own: Body = |c, a| size(bytes(c.facts, oid(a, 0)));
-    let database: Body = |c, _| size(c.facts.surroundings.and_then(|node| node.database_bytes()));
+    let database: Body = |c, _| size(c.facts.surroundings.and_then(Surroundings::database_bytes));
     vec![
         function("pg_relation_size(regclass) bigint", own),
         function("pg_relation_size(regclass, text) bigint", |c, a| {
@@ -153,7 +152,7 @@ fn sizes() -> Vec<Builtin> {
         function("pg_tablespace_size(oid) bigint", |c, a| {
             // pg_default holds everything.
             if oid(a, 0) == 1663 {
-                size(c.facts.surroundings.and_then(|node| node.database_bytes()))
+                size(c.facts.surroundings.and_then(Surroundings::database_bytes))
             } else {
                 Ok(Datum::Int(0))
             }

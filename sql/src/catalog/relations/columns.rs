@@ -73,7 +73,7 @@ static STORAGE: LazyLock<BTreeMap<i64, Storage>> = LazyLock::new(|| {
 
 /// What a column of this type has from it.
 pub(super) fn storage_of(type_oid: u32) -> Storage {
-    STORAGE.get(&i64::from(type_oid)).cloned().unwrap_or(Storage {
+    STORAGE.get(&i64::from(type_oid)).cloned().unwrap_or_else(|| Storage {
         len: Datum::Int(0),
         by_value: Datum::Bool(false),
         align: text("i"),
