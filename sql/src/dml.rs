@@ -22,7 +22,9 @@ pub(crate) use delete::query_of as delete_query;
 pub(crate) use insert::{
     is_default, target_columns, target_name as insert_target, without_defaults,
 };
-pub(crate) use update::{query_to_prepare as update_query, table_name as update_target};
+pub(crate) use update::{
+    beside_own, own_columns_only, query_to_prepare as update_query, table_name as update_target,
+};
 pub(crate) use constant::{Constant, constant};
 pub(crate) use lock::foreign_values;
 pub(crate) use select::values_at;

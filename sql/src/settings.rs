@@ -15,6 +15,9 @@ pub use zone::Zone;
 
 use crate::{Error, Report};
 
+/// The longest idempotency key, in bytes.
+const IDEMPOTENCY_KEY: usize = ledger::apply::MAX_IDEMPOTENCY_KEY;
+
 /// A setting's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -324,6 +327,10 @@ fn checked(name: &str, value: &str) -> Result<(String, String), Error> {
                 invalid(name, value).with_hint(format!("Available values: {}.", words.join(", ")))
             })?
             .to_string(),
+        Kind::Text if key == "ledger.idempotency_key" && value.len() > IDEMPOTENCY_KEY => {
+            return Err(invalid(name, value)
+                .with_hint(format!("A key has at most {IDEMPOTENCY_KEY} bytes.")));
+        }
         Kind::Text | Kind::Names | Kind::AsOf => value.to_string(),
         Kind::Only(only) => only_value(name, only, value)?,
         Kind::Zone => Zone::parse(value).ok_or_else(|| invalid(name, value))?.name(),

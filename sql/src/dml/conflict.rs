@@ -214,7 +214,7 @@ fn conflict_query(
         .iter()
         .filter_map(|(_, set)| match set {
             Set::Expression(expression) => {
-                Some(ast::SelectItem::UnnamedExpr((*expression).clone()))
+                Some(ast::SelectItem::UnnamedExpr(expression.clone().into_owned()))
             }
             Set::Default => None,
         })
@@ -245,6 +245,7 @@ fn quick(
         let at = |row: &[Value], found: &Column| {
             row.get(usize::from(found.number.0).wrapping_sub(1)).cloned().unwrap_or(Value::Null)
         };
+        let expression = expression.as_ref();
         let value = if let ast::Expr::CompoundIdentifier(_) = expression {
             if let Some(found) = super::returning::plain_column(table, "excluded", expression) {
                 at(proposed, found)

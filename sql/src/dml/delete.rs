@@ -6,7 +6,7 @@ use ledger::Value;
 use ledger::catalog::Privilege;
 
 use super::select::{item, select_from};
-use super::update::target_of;
+use super::update::{beside_own, own_columns_only, target_of};
 use super::{Change, Settled};
 use crate::Error;
 use crate::outcome::{Outcome, Parameter};
@@ -26,11 +26,8 @@ impl Session {
         let oid = self.find_table(&catalog, &name)?;
         self.need_privilege(&catalog, oid, Privilege::Delete)?;
         self.lock_table_to_write(oid).await?;
-        if delete.using.is_some() && delete.returning.is_some() {
-            return Err(Error::unsupported(
-                "DELETE … USING … RETURNING",
-                "Select the rows first, in the same transaction.",
-            ));
+        if delete.using.is_some() {
+            own_columns_only(delete.returning.as_deref())?;
         }
         let looks = delete.selection.is_some() || delete.using.is_some();
         let changes = loop {
@@ -50,7 +47,9 @@ impl Session {
         let tag = format!("DELETE {}", changes.len());
         let rows: Vec<&[Value]> = changes.iter().map(Change::row).collect();
         let returning = delete.returning.as_deref();
-        self.give(statement, oid, Some(&alias), &rows, returning, parameters, tag).await
+        let outcome =
+            self.give(statement, oid, Some(&alias), &rows, returning, parameters, tag).await;
+        if delete.using.is_some() { outcome.map_err(beside_own) } else { outcome }
     }
 }
 

@@ -63,6 +63,30 @@ impl Session {
         if self.acquire(LockTarget::Table(table), LockMode::KeyShare).await? {
             self.look_again();
         }
+        self.keep_up(table)
+    }
+
+    /// A definition may have been committed between the statement's snapshot and its lock.
+    fn keep_up(&mut self, table: Oid) -> Result<(), Error> {
+        let own = self.transaction_mut();
+        if own.repeats.is_some() || own.overlay.catalog().is_some() {
+            return Ok(());
+        }
+        let seen = self.snapshot()?;
+        let newest = self.engine.state.snapshot();
+        if seen.catalog().version() == newest.catalog().version() {
+            return Ok(());
+        }
+        let unchanged = seen.catalog().get(table) == newest.catalog().get(table);
+        if self.isolation() == crate::transaction::Isolation::ReadCommitted {
+            self.snapshot = Some(newest);
+        } else if !unchanged {
+            return Err(Error::Serialization {
+                message: "could not serialize access due to a concurrent change of the schema"
+                    .to_string(),
+                detail: None,
+            });
+        }
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! UPDATE: the planner gives each row's version and new values; the row is locked, and if another
 //! transaction was faster, READ COMMITTED looks again.
 
+use std::borrow::Cow;
+
 use datafusion::sql::sqlparser::ast;
 use ledger::catalog::Privilege;
 use ledger::{Column, ColumnNumber, Table, Value};
@@ -15,7 +17,7 @@ use crate::statement::{Statement, name_of, parts_of};
 
 /// What SET does to a column.
 pub(super) enum Set<'a> {
-    Expression(&'a ast::Expr),
+    Expression(Cow<'a, ast::Expr>),
     Default,
 }
 
@@ -47,7 +49,7 @@ pub(super) fn sets_of<'a>(
     assignments: &'a [ast::Assignment],
 ) -> Result<Vec<(ColumnNumber, Set<'a>)>, Error> {
     let mut sets: Vec<(ColumnNumber, Set<'a>)> = Vec::new();
-    let mut put = |name: &ast::ObjectName, value: &'a ast::Expr| {
+    let mut put = |name: &ast::ObjectName, value: Cow<'a, ast::Expr>| {
         let parts = parts_of(name)?;
         let name = parts.last().cloned().unwrap_or_default();
         let column = table.find_column(&name).filter(|_| parts.len() == 1);
@@ -61,7 +63,7 @@ pub(super) fn sets_of<'a>(
                 format!("multiple assignments to same column \"{name}\""),
             ));
         }
-        if column.identity.is_some_and(|identity| identity.always) && !is_default(value) {
+        if column.identity.is_some_and(|identity| identity.always) && !is_default(&value) {
             return Err(Error::new(
                 "428C9",
                 format!("column \"{name}\" can only be updated to DEFAULT"),
@@ -70,13 +72,13 @@ pub(super) fn sets_of<'a>(
                 "Column \"{name}\" is an identity column defined as GENERATED ALWAYS."
             )));
         }
-        let set = if is_default(value) { Set::Default } else { Set::Expression(value) };
+        let set = if is_default(&value) { Set::Default } else { Set::Expression(value) };
         sets.push((column.number, set));
         Ok::<(), Error>(())
     };
     for assignment in assignments {
         match (&assignment.target, &assignment.value) {
-            (ast::AssignmentTarget::ColumnName(name), value) => put(name, value)?,
+            (ast::AssignmentTarget::ColumnName(name), value) => put(name, Cow::Borrowed(value))?,
             (ast::AssignmentTarget::Tuple(names), ast::Expr::Tuple(values)) => {
                 if names.len() != values.len() {
                     return Err(Error::new(
@@ -85,18 +87,23 @@ pub(super) fn sets_of<'a>(
                     ));
                 }
                 for (name, value) in names.iter().zip(values) {
-                    put(name, value)?;
+                    put(name, Cow::Borrowed(value))?;
                 }
             }
             (ast::AssignmentTarget::Tuple(names), ast::Expr::Nested(value)) if names.len() == 1 => {
                 if let Some(name) = names.first() {
-                    put(name, value)?;
+                    put(name, Cow::Borrowed(value))?;
+                }
+            }
+            (ast::AssignmentTarget::Tuple(names), ast::Expr::Subquery(query)) => {
+                for (at, name) in names.iter().enumerate() {
+                    put(name, Cow::Owned(column_of_query(query, at, names.len())?))?;
                 }
             }
             _ => {
                 return Err(Error::unsupported(
-                    "SET (…) = a query",
-                    "Set each column by a query of its own, or use FROM.",
+                    "this value of SET (…)",
+                    "Write a list in parentheses, or a query.",
                 ));
             }
         }
@@ -122,13 +129,8 @@ impl Session {
         let table = table_of(&catalog, oid)?;
         let sets = sets_of(table, &update.assignments)?;
         let extra = from_of(update);
-        // RETURNING may name what FROM brings: then it is a part of the query.
-        let inner = if extra.is_empty() { None } else { update.returning.as_deref() };
-        if inner.is_some() {
-            return Err(Error::unsupported(
-                "UPDATE … FROM … RETURNING",
-                "Select the rows afterwards, in the same transaction.",
-            ));
+        if !extra.is_empty() {
+            own_columns_only(update.returning.as_deref())?;
         }
         let query = update_query(update, &target, &sets, &extra, with);
         let targets: Vec<&Column> = sets
@@ -161,7 +163,10 @@ impl Session {
         let tag = format!("UPDATE {}", changes.len());
         let rows: Vec<&[Value]> = changes.iter().map(Change::row).collect();
         let returning = update.returning.as_deref();
-        self.give(statement, oid, Some(&target.alias), &rows, returning, parameters, tag).await
+        let outcome = self
+            .give(statement, oid, Some(&target.alias), &rows, returning, parameters, tag)
+            .await;
+        if extra.is_empty() { outcome } else { outcome.map_err(beside_own) }
     }
 
     /// A row after SET. `values` are those of the expressions, in order.
@@ -184,6 +189,54 @@ impl Session {
             }
         }
         Ok(after)
+    }
+}
+
+/// One column of a query that gives so many.
+fn column_of_query(query: &ast::Query, at: usize, wanted: usize) -> Result<ast::Expr, Error> {
+    let mut query = query.clone();
+    let ast::SetExpr::Select(select) = query.body.as_mut() else {
+        return Err(Error::unsupported("SET (…) = this query", "Write a plain SELECT."));
+    };
+    let plain = select.projection.iter().all(|item| {
+        matches!(
+            item,
+            ast::SelectItem::UnnamedExpr(_) | ast::SelectItem::ExprWithAlias { .. }
+        )
+    });
+    if !plain {
+        return Err(Error::unsupported("SET (…) = (SELECT * …)", "Name the columns."));
+    }
+    if select.projection.len() != wanted {
+        return Err(Error::new("42601", "number of columns does not match number of values"));
+    }
+    select.projection = vec![select.projection.remove(at)];
+    Ok(ast::Expr::Subquery(Box::new(query)))
+}
+
+/// RETURNING of a statement that reads other tables, too, gives columns of its own table.
+pub(crate) fn own_columns_only(returning: Option<&[ast::SelectItem]>) -> Result<(), Error> {
+    let all = returning
+        .unwrap_or_default()
+        .iter()
+        .any(|item| matches!(item, ast::SelectItem::Wildcard(_)));
+    if all {
+        return Err(Error::unsupported(
+            "RETURNING * beside other tables",
+            "Name the columns, or write the table before the star.",
+        ));
+    }
+    Ok(())
+}
+
+/// A name that RETURNING doesn't find in its own table may be another table's.
+pub(crate) fn beside_own(error: Error) -> Error {
+    match error.sqlstate().as_str() {
+        "42703" | "42P01" => Error::unsupported(
+            "RETURNING of another table's columns",
+            "Select them in the same transaction.",
+        ),
+        _ => error,
     }
 }
 
@@ -219,7 +272,7 @@ fn update_query(
     let mut items = vec![item(&target.alias, "ledger_version")];
     for (_, set) in sets {
         if let Set::Expression(expression) = set {
-            items.push(ast::SelectItem::UnnamedExpr((*expression).clone()));
+            items.push(ast::SelectItem::UnnamedExpr(expression.clone().into_owned()));
         }
     }
     let mut from = vec![update.table.clone()];

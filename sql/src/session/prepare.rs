@@ -75,8 +75,14 @@ impl Session {
                 let targets: Vec<&Column> =
                     numbers.iter().filter_map(|number| table.column(*number)).collect();
                 let mut known = self.know_selected(statement, &query, &targets, oids)?;
-                known.columns =
-                    self.know_returning(statement, oid, table, &alias, update.returning.as_deref())?;
+                let returning = update.returning.as_deref();
+                let found = self.know_returning(statement, oid, table, &alias, returning);
+                known.columns = if update.from.is_some() {
+                    dml::own_columns_only(returning)?;
+                    found.map_err(dml::beside_own)?
+                } else {
+                    found?
+                };
                 Ok(known)
             }
             Command::Delete { delete, with } => {
@@ -86,8 +92,14 @@ impl Session {
                 let oid = self.find_table(&catalog, &name)?;
                 let table = table_of(&catalog, oid)?;
                 let mut known = self.know_selected(statement, &query, &[], oids)?;
-                known.columns =
-                    self.know_returning(statement, oid, table, &alias, delete.returning.as_deref())?;
+                let returning = delete.returning.as_deref();
+                let found = self.know_returning(statement, oid, table, &alias, returning);
+                known.columns = if delete.using.is_some() {
+                    dml::own_columns_only(returning)?;
+                    found.map_err(dml::beside_own)?
+                } else {
+                    found?
+                };
                 Ok(known)
             }
             Command::Show(name) => {

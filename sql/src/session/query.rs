@@ -116,9 +116,18 @@ impl Session {
 
     /// Notes what a plan reads.
     pub(crate) fn note_reads(&mut self, planned: &Planned) {
-        let own = self.transaction_mut();
-        if own.isolation == crate::transaction::Isolation::Serializable {
-            own.reads.extend(planned.reads.iter().copied());
+        if self.isolation() != crate::transaction::Isolation::Serializable {
+            return;
+        }
+        let Ok(catalog) = self.catalog() else { return };
+        let mut open = planned.reads.clone();
+        let reads = &mut self.transaction_mut().reads;
+        while let Some(oid) = open.pop() {
+            // A view's rows are those of what it reads.
+            if let Some(view) = catalog.view(oid) {
+                open.extend(view.depends_on.iter().copied());
+            }
+            reads.insert(oid);
         }
     }
 

@@ -163,3 +163,47 @@ async fn cursors_and_settings() {
     run(&mut session, "create sequence s start 5").await.expect("sequence");
     assert_eq!(tag(&mut session, "select nextval('s'), currval('s'), lastval()").await, "SELECT 1");
 }
+
+#[tokio::test]
+async fn updates_from_queries() {
+    let engine = engine();
+    let mut session = session(&engine);
+    run(
+        &mut session,
+        "create table t (a int primary key, b int, c int); insert into t values (1, 2, 3);
+         create table u (a int, d int); insert into u values (1, 8)",
+    )
+    .await
+    .expect("tables");
+    assert_eq!(tag(&mut session, "update t set (b, c) = (select a, d from u) where t.a = 1").await, "UPDATE 1");
+    assert_eq!(ints(&engine, "t"), [[1, 1, 8]]);
+    assert_eq!(
+        tag(&mut session, "update t set b = u.d from u where u.a = t.a returning t.b, t.b + 1").await,
+        "UPDATE 1"
+    );
+    assert_eq!(
+        state(&mut session, "update t set b = u.d from u where u.a = t.a returning u.d").await,
+        "0A000"
+    );
+    assert_eq!(
+        state(&mut session, "update t set b = u.d from u where u.a = t.a returning *").await,
+        "0A000"
+    );
+}
+
+#[tokio::test]
+async fn serializable_sees_through_views() {
+    let engine = engine();
+    let (mut one, mut two) = (session(&engine), session(&engine));
+    run(
+        &mut one,
+        "create table t (a int primary key, b int); insert into t values (1, 0), (2, 0);
+         create view v as select sum(b) as s from t",
+    )
+    .await
+    .expect("tables");
+    run(&mut one, "begin isolation level serializable; select * from v").await.expect("read");
+    run(&mut two, "update t set b = 5 where a = 2").await.expect("write");
+    run(&mut one, "insert into t values (3, 3)").await.expect("insert");
+    assert_eq!(state(&mut one, "commit").await, "40001");
+}
