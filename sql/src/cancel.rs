@@ -1,6 +1,5 @@
 //! Giving up a statement: a client's cancel and the statement's deadline, for work that waits.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -64,7 +64,7 @@ impl Cursor {
                 if number < 0 {
                     self.draw(usize::MAX).await?;
                     let back = size(number).saturating_sub(1);
-                    self.set(self.rows.len().checked_sub(back).unwrap_or(0))?;
+                    self.set(self.rows.len().saturating_sub(back))?;
                 } else {
                     self.draw(size(number)).await?;
                     self.set(size(number).min(self.rows.len() + 1))?;

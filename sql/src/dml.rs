@@ -165,9 +165,17 @@ impl Session {
             return Err(ledger::Refusal::AppendOnly { table: table.name.clone() }.into());
         }
         let limit = self.engine.config.transaction_operations;
+        let bytes = self.engine.config.transaction_bytes;
         let overlay = &mut self.transaction_mut().overlay;
         if overlay.len() + changes.len() > limit {
             return Err(too_large(limit));
+        }
+        if overlay.bytes() > bytes {
+            return Err(Error::new(
+                "54000",
+                format!("a transaction can have at most {bytes} bytes of rows"),
+            )
+            .with_hint("Write in several transactions."));
         }
         let encode = |values: &[Value]| Row::encode(table, values, crate::random::salt);
         for change in changes {

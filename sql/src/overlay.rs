@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use imbl::{OrdMap, Vector};
+use imbl::{OrdMap, OrdSet, Vector};
 use ledger::{
     Catalog, ColumnNumber, Height, Object, Oid, Operation, Row, Table, Value, VersionId, View, key,
     row,
@@ -27,6 +27,7 @@ pub(crate) struct Overlay {
     catalog: Option<Arc<Catalog>>,
     definitions: Vector<Operation>,
     next: u32,
+    bytes: usize,
 }
 
 /// A transaction's own effects on one table.
@@ -37,9 +38,17 @@ struct Own {
     /// Own rows by number.
     rows: OrdMap<u32, OwnRow>,
     /// Own rows by key, in the table's indexes.
-    keys: OrdMap<(Oid, Vec<u8>), Vector<u32>>,
+    keys: OrdSet<(Oid, Vec<u8>, u32)>,
     /// Keys of earlier blocks' rows in indexes that the transaction itself made.
     built: OrdMap<Oid, Arc<Built>>,
+}
+
+impl Own {
+    /// The own rows that have a key in an index.
+    fn numbers(&self, index: Oid, key: &[u8]) -> impl Iterator<Item = u32> {
+        let (first, last) = ((index, key.to_vec(), 0), (index, key.to_vec(), u32::MAX));
+        self.keys.range(first..=last).map(|(_, _, number)| *number)
+    }
 }
 
 /// An index over earlier blocks' rows: for each key its values, and the rows that have it.
@@ -63,6 +72,11 @@ impl Overlay {
     pub(crate) fn len(&self) -> usize {
         self.definitions.len()
             + self.tables.values().map(|own| own.rows.len() + own.ended.len()).sum::<usize>()
+    }
+
+    /// Bytes of its own rows.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The catalog, if the transaction changed it.
@@ -99,11 +113,6 @@ impl Overlay {
     /// How many versions of earlier blocks were replaced or deleted.
     pub(crate) fn ended_count(&self, table: Oid) -> usize {
         self.tables.get(&table).map_or(0, |own| own.ended.len())
-    }
-
-    /// The versions of earlier blocks that were replaced or deleted.
-    pub(crate) fn ended(&self, table: Oid) -> impl Iterator<Item = VersionId> {
-        self.tables.get(&table).into_iter().flat_map(|own| own.ended.keys().copied())
     }
 
     /// Whether the table's rows changed at all.
@@ -172,17 +181,9 @@ impl Overlay {
         }
         let own = self.tables.entry(table).or_default();
         let taken = own.rows.remove(&old.operation)?;
+        self.bytes = self.bytes.saturating_sub(taken.row.bytes.len());
         for (index, columns) in indexes(catalog, table) {
-            let place = (index, key::key_of(old_values, columns));
-            if let Some(numbers) = own.keys.get(&place) {
-                let left: Vector<u32> =
-                    numbers.iter().copied().filter(|number| *number != old.operation).collect();
-                if left.is_empty() {
-                    own.keys.remove(&place);
-                } else {
-                    own.keys.insert(place, left);
-                }
-            }
+            own.keys.remove(&(index, key::key_of(old_values, columns), old.operation));
         }
         taken.previous
     }
@@ -192,11 +193,9 @@ impl Overlay {
         self.next += 1;
         let own = self.tables.entry(table).or_default();
         for (index, columns) in indexes(catalog, table) {
-            own.keys
-                .entry((index, key::key_of(values, columns)))
-                .or_default()
-                .push_back(number);
+            own.keys.insert((index, key::key_of(values, columns), number));
         }
+        self.bytes += row.row.bytes.len();
         own.rows.insert(number, row);
         own_version(number)
     }
@@ -231,12 +230,8 @@ impl Overlay {
                     && let Some(own) = self.tables.get_mut(&index.table)
                 {
                     own.built.remove(oid);
-                    own.keys = own
-                        .keys
-                        .iter()
-                        .filter(|((of, _), _)| of != oid)
-                        .map(|(place, numbers)| (place.clone(), numbers.clone()))
-                        .collect();
+                    own.keys =
+                        own.keys.iter().filter(|(of, _, _)| of != oid).cloned().collect();
                 }
             }
             _ => {}
@@ -260,12 +255,6 @@ impl Overlay {
         self.definitions.set(place, operation);
         self.catalog = Some(Arc::new(after));
         Ok(())
-    }
-
-    /// Whether the transaction itself made this object.
-    pub(crate) fn made(&self, snapshot: &Snapshot, oid: Oid) -> bool {
-        self.catalog.as_ref().is_some_and(|own| own.get(oid).is_some())
-            && snapshot.catalog().get(oid).is_none()
     }
 
     /// Own rows are written again when their table's columns change.
@@ -323,10 +312,7 @@ impl Overlay {
         let own = self.tables.entry(index.table).or_default();
         for (number, own_row) in own.rows.clone() {
             let values = row::decode_row(table, &own_row.row).map_err(ledger::Refusal::from)?;
-            own.keys
-                .entry((oid, key::key_of(&values, &index.columns)))
-                .or_default()
-                .push_back(number);
+            own.keys.insert((oid, key::key_of(&values, &index.columns), number));
         }
         own.built.insert(oid, Arc::new(built));
         Ok(())
@@ -350,18 +336,20 @@ impl Overlay {
         for (key, entry) in built.iter() {
             check()?;
             let old = entry.1.iter().filter(|version| alive(version)).count();
-            let new = own.keys.get(&(index, key.clone())).map_or(0, Vector::len);
+            let new = own.numbers(index, key).count();
             if old + new > 1 && !key::has_null(&entry.0) {
                 return Ok(Some(entry.0.clone()));
             }
         }
-        for ((of, key), numbers) in &own.keys {
-            if *of != index || numbers.len() < 2 {
-                continue;
+        let mut last: Option<&[u8]> = None;
+        for (of, key, number) in own.keys.range((index, Vec::new(), 0)..) {
+            if *of != index {
+                break;
             }
-            let Some(first) = numbers.front().and_then(|number| own.rows.get(number)) else {
-                continue;
-            };
+            let again = last == Some(key.as_slice());
+            last = Some(key);
+            let first = own.rows.get(number).filter(|_| again);
+            let Some(first) = first else { continue };
             let values = row::decode_row(table, &first.row).map_err(ledger::Refusal::from)?;
             let values: Vec<Value> = definition
                 .columns
@@ -521,9 +509,7 @@ impl View for Sight<'_> {
             }
         };
         found.retain(|version| !own.ended.contains_key(version));
-        if let Some(numbers) = own.keys.get(&(index, key.to_vec())) {
-            found.extend(numbers.iter().map(|number| own_version(*number)));
-        }
+        found.extend(own.numbers(index, key).map(own_version));
         found.truncate(limit);
         Ok(found)
     }

@@ -220,10 +220,6 @@ impl Session {
         })
     }
 
-    pub(crate) fn overlay(&self) -> Overlay {
-        self.transaction.as_ref().map(|own| own.overlay.clone()).unwrap_or_default()
-    }
-
     /// The statement's snapshot.
     ///
     /// # Errors

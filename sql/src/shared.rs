@@ -1,7 +1,6 @@
 //! What functions within a query may reach of their session: settings, sequences, who it is.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::sync::Arc;
 
 use ledger::catalog::Sequence;

@@ -29,6 +29,9 @@ use crate::Error;
 /// The deepest nesting of a statement; past it 54001.
 const DEPTH: usize = 120;
 
+/// sqlparser's idea of PostgreSQL.
+static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
+
 /// One statement of a client's text.
 #[derive(Clone, Debug)]
 pub struct Statement {
@@ -138,17 +141,16 @@ fn command_of(mut tokens: Tokens<'_>) -> Result<Command, Error> {
 
 /// Runs sqlparser over the tokens that are left.
 fn sqlparser_statement(tokens: &Tokens<'_>) -> Result<ast::Statement, Error> {
-    with_parser(tokens, |parser| parser.parse_statement())
+    with_parser(tokens, Parser::parse_statement)
 }
 
 /// Runs one of sqlparser's rules over the tokens that are left; all of them must be used.
 fn with_parser<T>(
     tokens: &Tokens<'_>,
-    rule: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
+    rule: impl FnOnce(&mut Parser<'static>) -> Result<T, ParserError>,
 ) -> Result<T, Error> {
-    let dialect = PostgreSqlDialect {};
     let mut parser =
-        Parser::new(&dialect).with_recursion_limit(DEPTH).with_tokens_with_locations(tokens.rest());
+        Parser::new(&DIALECT).with_recursion_limit(DEPTH).with_tokens_with_locations(tokens.rest());
     let parsed = rule(&mut parser).map_err(|error| tokens.parser_error(&error))?;
     let next = parser.peek_token();
     if next.token == Token::EOF { Ok(parsed) } else { Err(tokens.syntax_error_at(&next)) }
@@ -163,19 +165,7 @@ pub(crate) fn parse_expression(text: &str) -> Result<ast::Expr, Error> {
     let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| {
         Error::Syntax { message: tokenizer_message(&error.message), position: None }
     })?;
-    with_parser(&Tokens::new(text, tokens), |parser| parser.parse_expr())
-}
-
-/// Reads a query from a text that the session itself wrote (a view).
-///
-/// # Errors
-/// 42601.
-pub(crate) fn parse_query(text: &str) -> Result<Box<ast::Query>, Error> {
-    let dialect = PostgreSqlDialect {};
-    let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| {
-        Error::Syntax { message: tokenizer_message(&error.message), position: None }
-    })?;
-    with_parser(&Tokens::new(text, tokens), |parser| parser.parse_query())
+    with_parser(&Tokens::new(text, tokens), Parser::parse_expr)
 }
 
 fn tokenizer_message(message: &str) -> String {

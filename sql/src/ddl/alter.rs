@@ -145,13 +145,14 @@ impl Session {
         let mut new = column::column(number, &written);
         if let Some(expression) = &written.default {
             new.default = self.default_rule(&written.kind, expression)?;
-            if let Some(default) = &new.default {
-                if default.rule.is_volatile() && !is_stable(&default.rule) {
-                    return Err(Error::unsupported(
-                        "to add a column with a volatile default to a table",
-                        "Add the column without a default, set its values by UPDATE, then SET DEFAULT.",
-                    ));
-                }
+            if let Some(default) = &new.default
+                && default.rule.is_volatile()
+                && !is_stable(&default.rule)
+            {
+                return Err(Error::unsupported(
+                    "to add a column with a volatile default to a table",
+                    "Add the column without a default, set its values by UPDATE, then SET DEFAULT.",
+                ));
             }
             // The value that existing rows have from now on.
             new.missing = self.default_value(&new)?;

@@ -25,35 +25,7 @@ impl Session {
                     });
                 };
                 self.need_owner(&catalog, oid)?;
-                let object = match (kind, catalog.get(oid)) {
-                    (RelationKind::Table, Some(Object::Table(table))) => {
-                        let mut table = table.clone();
-                        table.comment = comment;
-                        Object::Table(table)
-                    }
-                    (RelationKind::View, Some(Object::View(view))) => {
-                        let mut view = view.clone();
-                        view.comment = comment;
-                        Object::View(view)
-                    }
-                    (RelationKind::Index, Some(Object::Index(index))) => {
-                        let mut index = index.clone();
-                        index.comment = comment;
-                        Object::Index(index)
-                    }
-                    (RelationKind::Sequence, Some(Object::Sequence(_))) => {
-                        return Err(Error::unsupported(
-                            "COMMENT ON SEQUENCE",
-                            "Comment on the table that the sequence feeds.",
-                        ));
-                    }
-                    _ => {
-                        return Err(Error::new(
-                            "42809",
-                            format!("\"{}\" is not a {}", crate::names::shown(name), kind.word()),
-                        ));
-                    }
-                };
+                let object = commented(*kind, catalog.get(oid), name, comment)?;
                 self.define(oid, object)?;
             }
             CommentTarget::Column { table, column } => {
@@ -86,5 +58,43 @@ impl Session {
             }
         }
         Ok(Outcome::done("COMMENT"))
+    }
+}
+
+/// A relation with another comment.
+fn commented(
+    kind: RelationKind,
+    object: Option<&Object>,
+    name: &[String],
+    comment: Option<String>,
+) -> Result<Object, Error> {
+    match (kind, object) {
+        (RelationKind::Table, Some(Object::Table(table))) => {
+            let mut table = table.clone();
+            table.comment = comment;
+            Ok(Object::Table(table))
+        }
+        (RelationKind::View, Some(Object::View(view))) => {
+            let mut view = view.clone();
+            view.comment = comment;
+            Ok(Object::View(view))
+        }
+        (RelationKind::Index, Some(Object::Index(index))) => {
+            let mut index = index.clone();
+            index.comment = comment;
+            Ok(Object::Index(index))
+        }
+        (RelationKind::Sequence, Some(Object::Sequence(_))) => {
+            Err(Error::unsupported(
+                "COMMENT ON SEQUENCE",
+                "Comment on the table that the sequence feeds.",
+            ))
+        }
+        _ => {
+            Err(Error::new(
+                "42809",
+                format!("\"{}\" is not a {}", crate::names::shown(name), kind.word()),
+            ))
+        }
     }
 }

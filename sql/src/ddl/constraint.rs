@@ -7,7 +7,6 @@ use ledger::{Catalog, ColumnNumber, Object, Oid, Table, View, key};
 
 use super::Oids;
 use super::sequence::{cut_name, free_name};
-use super::table::no_column;
 use crate::Error;
 use crate::dml::table_of;
 use crate::session::Session;
@@ -433,10 +432,12 @@ pub(super) fn constraint_names(
     oid: Oid,
     table: &Table,
 ) -> std::collections::BTreeSet<String> {
-    let keys = catalog.indexes_of(oid).filter_map(|(_, index)| {
-        matches!(index.origin, IndexOrigin::PrimaryKey(_) | IndexOrigin::Unique(_))
-            .then(|| index.name.clone())
-    });
+    let keys = catalog
+        .indexes_of(oid)
+        .filter(|(_, index)| {
+            matches!(index.origin, IndexOrigin::PrimaryKey(_) | IndexOrigin::Unique(_))
+        })
+        .map(|(_, index)| index.name.clone());
     keys.chain(table.checks.iter().map(|check| check.name.clone()))
         .chain(table.foreign_keys.iter().map(|foreign| foreign.name.clone()))
         .collect()

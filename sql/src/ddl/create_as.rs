@@ -76,7 +76,7 @@ impl Session {
                 PgType::Unknown => ledger::Type::Text,
                 kind => kind.stored().ok_or_else(|| {
                     Error::unsupported(
-                        format!("a column of type {}", kind),
+                        format!("a column of type {kind}"),
                         "Cast it to a type that a column can have.",
                     )
                 })?,

@@ -30,16 +30,14 @@ impl Session {
             }
             return Err(Error::UndefinedTable { name: shown(name), position: None });
         };
-        let fits = match (kind, catalog.get(oid)) {
-            (
-                RelationKind::Table,
-                Some(Object::Table(_) | Object::View(_) | Object::Sequence(_) | Object::Index(_)),
-            )
-            | (RelationKind::View, Some(Object::View(_)))
-            | (RelationKind::Index, Some(Object::Index(_)))
-            | (RelationKind::Sequence, Some(Object::Sequence(_))) => true,
-            _ => false,
-        };
+        // ALTER TABLE does for any relation, as in PostgreSQL.
+        let fits = matches!(
+            (kind, catalog.get(oid)),
+            (RelationKind::Table, Some(_))
+                | (RelationKind::View, Some(Object::View(_)))
+                | (RelationKind::Index, Some(Object::Index(_)))
+                | (RelationKind::Sequence, Some(Object::Sequence(_)))
+        );
         if !fits {
             return Err(Error::new(
                 "42809",

@@ -158,7 +158,7 @@ fn columns_of(
             crate::types::PgType::Unknown => ledger::Type::Text,
             kind => kind.stored().ok_or_else(|| {
                 Error::unsupported(
-                    format!("a view's column of type {}", kind),
+                    format!("a view's column of type {kind}"),
                     "Cast it to a type that a column can have.",
                 )
             })?,

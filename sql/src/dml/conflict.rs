@@ -78,7 +78,7 @@ impl Session {
                 let Some(key) = key_of(row.row(), columns) else { continue };
                 twice |= new.insert((*index, key.clone()), ()).is_some();
                 let there = self.look(|sight| Ok(sight.find(*index, &key, 1)?))?;
-                found = found.or(there.first().copied());
+                found = found.or_else(|| there.first().copied());
             }
             let does_nothing = matches!(conflict.action, ast::OnConflictAction::DoNothing);
             if twice && !does_nothing {
@@ -214,7 +214,7 @@ fn conflict_query(
         .iter()
         .filter_map(|(_, set)| match set {
             Set::Expression(expression) => {
-                Some(ast::SelectItem::UnnamedExpr(expression.clone().into_owned()))
+                Some(ast::SelectItem::UnnamedExpr(expression.as_ref().clone().into_owned()))
             }
             Set::Default => None,
         })
@@ -245,7 +245,7 @@ fn quick(
         let at = |row: &[Value], found: &Column| {
             row.get(usize::from(found.number.0).wrapping_sub(1)).cloned().unwrap_or(Value::Null)
         };
-        let expression = expression.as_ref();
+        let expression: &ast::Expr = expression;
         let value = if let ast::Expr::CompoundIdentifier(_) = expression {
             if let Some(found) = super::returning::plain_column(table, "excluded", expression) {
                 at(proposed, found)

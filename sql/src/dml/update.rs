@@ -17,7 +17,7 @@ use crate::statement::{Statement, name_of, parts_of};
 
 /// What SET does to a column.
 pub(super) enum Set<'a> {
-    Expression(Cow<'a, ast::Expr>),
+    Expression(Box<Cow<'a, ast::Expr>>),
     Default,
 }
 
@@ -72,7 +72,8 @@ pub(super) fn sets_of<'a>(
                 "Column \"{name}\" is an identity column defined as GENERATED ALWAYS."
             )));
         }
-        let set = if is_default(&value) { Set::Default } else { Set::Expression(value) };
+        let set =
+            if is_default(&value) { Set::Default } else { Set::Expression(Box::new(value)) };
         sets.push((column.number, set));
         Ok::<(), Error>(())
     };
@@ -272,7 +273,7 @@ fn update_query(
     let mut items = vec![item(&target.alias, "ledger_version")];
     for (_, set) in sets {
         if let Set::Expression(expression) = set {
-            items.push(ast::SelectItem::UnnamedExpr(expression.clone().into_owned()));
+            items.push(ast::SelectItem::UnnamedExpr(expression.as_ref().clone().into_owned()));
         }
     }
     let mut from = vec![update.table.clone()];

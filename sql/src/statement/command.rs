@@ -1,11 +1,9 @@
 //! What a statement asks for, as data: the commands of our own grammar, and sqlparser's statements
 //! with what sqlparser doesn't read beside them.
 
-use std::time::Duration;
-
 use datafusion::sql::sqlparser::ast;
 
-pub(crate) use super::tokens::{folded, name_of, parts_of};
+pub(crate) use super::tokens::{name_of, parts_of};
 
 /// A statement.
 #[derive(Clone, Debug)]
@@ -335,7 +333,6 @@ pub(crate) enum RelationKind {
     View,
     Index,
     Sequence,
-    MaterializedView,
 }
 
 impl RelationKind {
@@ -345,7 +342,6 @@ impl RelationKind {
             Self::View => "view",
             Self::Index => "index",
             Self::Sequence => "sequence",
-            Self::MaterializedView => "materialized view",
         }
     }
 }
@@ -359,6 +355,3 @@ pub(crate) enum RelationChange {
     /// `ALTER VIEW v RENAME COLUMN a TO b`
     RenameColumn(String, String),
 }
-
-/// How long a wait may be; `None` is for ever.
-pub(crate) type Limit = Option<Duration>;

@@ -1,5 +1,6 @@
 //! Grammar of COPY, with the options in parentheses and the older ones without.
 
+use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::command::{Command, Copy, CopyWhat};
@@ -44,7 +45,7 @@ pub(super) fn read(tokens: &mut Tokens<'_>) -> Result<Option<Command>, Error> {
         older_options(tokens, &mut copy, &mut given)?;
     }
     if tokens.takes(&["WHERE"]) {
-        copy.filter = Some(with_parser(&tokens.split_off(), |parser| parser.parse_expr())?);
+        copy.filter = Some(with_parser(&tokens.split_off(), Parser::parse_expr)?);
     }
     tokens.expect_end()?;
     given.finish(&mut copy)?;

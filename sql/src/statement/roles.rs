@@ -67,7 +67,8 @@ fn alter(tokens: &mut Tokens<'_>) -> Result<Command, Error> {
 }
 
 fn options(tokens: &mut Tokens<'_>) -> Result<Vec<RoleOption>, Error> {
-    const FLAGS: [(&str, &str, fn(bool) -> RoleOption); 5] = [
+    type Flag = (&'static str, &'static str, fn(bool) -> RoleOption);
+    const FLAGS: [Flag; 5] = [
         ("LOGIN", "NOLOGIN", RoleOption::Login),
         ("SUPERUSER", "NOSUPERUSER", RoleOption::Superuser),
         ("CREATEROLE", "NOCREATEROLE", RoleOption::CreateRole),

@@ -1,5 +1,6 @@
 //! Grammar of sequences, and of ALTER on relations where sqlparser has none.
 
+use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::command::{Command, RelationChange, RelationKind, SequenceChange, SequenceOptions};
@@ -91,7 +92,7 @@ fn options(tokens: &mut Tokens<'_>) -> Result<SequenceOptions, Error> {
         if tokens.takes(&["AS"]) {
             let mut kind = Vec::new();
             kind.extend(tokens.next_with_span());
-            options.kind = Some(with_parser(&tokens.sub(kind), |parser| parser.parse_data_type())?);
+            options.kind = Some(with_parser(&tokens.sub(kind), Parser::parse_data_type)?);
         } else if tokens.takes(&["INCREMENT"]) {
             tokens.takes(&["BY"]);
             options.increment = Some(tokens.integer()?);

@@ -1,6 +1,7 @@
 //! Grammar of session statements: SET, SHOW, RESET, DISCARD, PREPARE, EXECUTE, EXPLAIN, and those that
 //! have nothing to do here.
 
+use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::command::{Command, ExplainOptions};
@@ -256,7 +257,7 @@ fn prepare(tokens: &mut Tokens<'_>) -> Result<Command, Error> {
         }
         tokens.expect_token(&Token::RParen)?;
         types = with_parser(&tokens.sub(inner), |parser| {
-            parser.parse_comma_separated(|parser| parser.parse_data_type())
+            parser.parse_comma_separated(Parser::parse_data_type)
         })?;
     }
     tokens.expect(&["AS"])?;
@@ -275,7 +276,7 @@ fn execute(tokens: &mut Tokens<'_>) -> Result<Command, Error> {
         }
         if !inner.is_empty() {
             arguments = with_parser(&rest.sub(inner), |parser| {
-                parser.parse_comma_separated(|parser| parser.parse_expr())
+                parser.parse_comma_separated(Parser::parse_expr)
             })?;
         }
     }

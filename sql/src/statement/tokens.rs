@@ -194,18 +194,6 @@ impl<'a> Tokens<'a> {
         Err(self.syntax_error())
     }
 
-    /// The client's text from the next token to the end of the last.
-    pub(super) fn location(&self) -> Location {
-        self.tokens
-            .get(self.at)
-            .or_else(|| self.tokens.last())
-            .map_or(Location { line: 0, column: 0 }, |token| token.span.start)
-    }
-
-    pub(super) fn position(&self) -> Option<usize> {
-        character_at(self.text, self.location())
-    }
-
     /// `syntax error at or near …` for the next token.
     pub(super) fn syntax_error(&self) -> Error {
         match self.tokens.get(self.at) {
