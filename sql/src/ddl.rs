@@ -60,8 +60,9 @@ impl Session {
         }
         self.lock_catalog().await?;
         match command {
-            Command::CreateTable { create, using } => {
-                Box::pin(self.create_table(statement, create, using.as_deref(), parameters)).await
+            Command::CreateTable { create, using, empty } => {
+                let using = using.as_deref();
+                Box::pin(self.create_table(statement, create, using, *empty, parameters)).await
             }
             Command::CreateSequence { name, if_not_exists, options } => {
                 self.create_sequence(name, *if_not_exists, options)

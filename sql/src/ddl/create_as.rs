@@ -18,17 +18,22 @@ impl Session {
     pub(super) async fn create_table_as(
         &mut self,
         statement: &Statement,
-        schema: Oid,
-        name: String,
+        (schema, name): (Oid, String),
         create: &ast::CreateTable,
         query: &ast::Query,
         options: LedgerOptions,
+        empty: bool,
         parameters: &[Parameter],
     ) -> Result<Outcome, Error> {
         let names: Vec<String> = create.columns.iter().map(|column| name_of(&column.name)).collect();
         let rows =
-            self.table_of_query(statement, schema, &name, &names, query, options, parameters).await?;
-        Ok(Outcome::done(format!("SELECT {rows}")))
+            self.table_of_query(statement, schema, (&name, empty), &names, query, options, parameters)
+                .await?;
+        Ok(Outcome::done(if empty {
+            "CREATE TABLE AS".to_string()
+        } else {
+            format!("SELECT {rows}")
+        }))
     }
 
     pub(crate) async fn select_into(
@@ -46,7 +51,8 @@ impl Session {
         }
         let options = self.ledger_options(&ast::CreateTableOptions::None)?;
         let rows =
-            self.table_of_query(statement, schema, &name, &[], query, options, parameters).await?;
+            self.table_of_query(statement, schema, (&name, false), &[], query, options, parameters)
+                .await?;
         Ok(Outcome::done(format!("SELECT {rows}")))
     }
 
@@ -56,7 +62,7 @@ impl Session {
         &mut self,
         statement: &Statement,
         schema: Oid,
-        name: &str,
+        (name, empty): (&str, bool),
         names: &[String],
         query: &ast::Query,
         options: LedgerOptions,
@@ -90,7 +96,11 @@ impl Session {
                 constraints: Vec::new(),
             });
         }
-        let batches = read::collect(&context, &planned, parameters).await?;
+        let batches = if empty {
+            Vec::new()
+        } else {
+            read::collect(&context, &planned, parameters).await?
+        };
         let oid = self.define_table(schema, name, &written, options)?;
         let catalog = self.catalog()?;
         let table = table_of(&catalog, oid)?;

@@ -29,6 +29,7 @@ impl Session {
         statement: &Statement,
         create: &ast::CreateTable,
         using: Option<&str>,
+        empty: bool,
         parameters: &[Parameter],
     ) -> Result<Outcome, Error> {
         refuse(create, using)?;
@@ -48,7 +49,7 @@ impl Session {
         let options = self.ledger_options(&create.table_options)?;
         if let Some(query) = &create.query {
             return self
-                .create_table_as(statement, schema, relation, create, query, options, parameters)
+                .create_table_as(statement, (schema, relation), create, query, options, empty, parameters)
                 .await;
         }
         let written = create.columns.iter().map(column::read).collect::<Result<Vec<_>, _>>()?;

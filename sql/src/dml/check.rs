@@ -33,3 +33,17 @@ impl Session {
         })
     }
 }
+
+impl Session {
+    /// NOT NULL and CHECK of a row that may never be written: PostgreSQL refuses it before it looks for
+    /// conflicts.
+    ///
+    /// # Errors
+    /// 23502, 23514.
+    pub(super) fn check_alone(&self, oid: Oid, change: &super::Change) -> Result<(), Error> {
+        let catalog = self.catalog()?;
+        let table = super::table_of(&catalog, oid)?;
+        let row = Row::encode(table, change.row(), || [0; 16])?;
+        Ok(ledger::apply::check_row(&catalog, table, &row)?)
+    }
+}

@@ -33,6 +33,9 @@ impl Session {
         let alias = alias.unwrap_or(&table.name);
         let arbiters = arbiters_of(&catalog, oid, table, conflict)?;
         for row in &rows {
+            self.check_alone(oid, row)?;
+        }
+        for row in &rows {
             for (index, columns) in &arbiters {
                 if let Some(key) = key_of(row.row(), columns) {
                     self.acquire(LockTarget::Key(*index, key), LockMode::Update).await?;

@@ -55,7 +55,7 @@ impl Session {
         let rows = match &source {
             Source::Defaults => vec![Vec::new()],
             Source::Values(rows) if with.is_none() => {
-                match self.constant_rows(table, &columns, rows, parameters)? {
+                match self.constant_rows(table, &columns, rows, !insert.columns.is_empty(), parameters)? {
                     Some(rows) => rows,
                     None => {
                         let query = insert.source.as_deref();
@@ -105,12 +105,13 @@ impl Session {
         table: &Table,
         columns: &[ColumnNumber],
         rows: &[&[ast::Expr]],
+        named: bool,
         parameters: &[Parameter],
     ) -> Result<Option<Vec<Vec<Cell>>>, Error> {
         let zone = self.shared.settings().time_zone();
         let mut all = Vec::with_capacity(rows.len());
         for row in rows {
-            check_width(row.len(), columns.len(), all.is_empty())?;
+            check_width(row.len(), columns.len(), named)?;
             let mut cells = Vec::with_capacity(row.len());
             for (expression, number) in row.iter().zip(columns) {
                 if is_default(expression) {
@@ -244,8 +245,8 @@ fn blank_defaults(
     table: &Table,
     columns: &[ColumnNumber],
 ) -> Result<(), Error> {
-    for (at, row) in values.rows.iter_mut().enumerate() {
-        check_width(row.len(), columns.len(), at == 0)?;
+    for row in &mut values.rows {
+        check_width(row.len(), columns.len(), false)?;
         for expression in row.iter_mut() {
             if is_default(expression) {
                 *expression = ast::Expr::Value(ast::Value::Null.into());
@@ -258,8 +259,11 @@ fn blank_defaults(
     Ok(())
 }
 
-pub(super) fn check_width(found: usize, wanted: usize, first: bool) -> Result<(), Error> {
-    let _ = first;
+/// As many values as columns; fewer when the columns weren't named.
+pub(super) fn check_width(found: usize, wanted: usize, named: bool) -> Result<(), Error> {
+    if named && found < wanted {
+        return Err(Error::new("42601", "INSERT has more target columns than expressions"));
+    }
     if found > wanted {
         return Err(Error::new("42601", "INSERT has more expressions than target columns"));
     }

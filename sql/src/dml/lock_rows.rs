@@ -51,8 +51,12 @@ impl Session {
         let (with_versions, limit) = with_versions(&query.query, &locked, skips, parameters)?;
         loop {
             let context = self.query_context(statement)?;
-            let (planned, batches) =
-                self.collect(&context, &with_versions, None, parameters).await?;
+            let found = self.collect(&context, &with_versions, None, parameters).await;
+            let (planned, batches) = found.map_err(|error| match error.sqlstate().as_str() {
+                // The row's version stands beside an aggregate.
+                "42803" => not_allowed("aggregate functions"),
+                _ => error,
+            })?;
             self.admit_reads(&planned)?;
             let width = planned.columns.len() - locked.len();
             let Some(batches) = self.lock_rows(&locked, width, limit, &batches).await? else {

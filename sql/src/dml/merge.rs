@@ -244,7 +244,7 @@ fn action_of<'a>(table: &Table, action: &'a ast::MergeAction) -> Result<Action<'
             let [row] = values.rows.as_slice() else {
                 return Err(Error::new("42601", "MERGE inserts one row for each source row"));
             };
-            check_width(row.len(), columns.len(), true)?;
+            check_width(row.len(), columns.len(), !insert.columns.is_empty())?;
             let values = row.iter().map(|value| (!is_default(value)).then_some(value)).collect();
             Ok(Action::Insert { columns, values })
         }

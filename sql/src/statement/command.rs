@@ -129,11 +129,8 @@ pub(crate) enum Command {
         merge: Box<ast::Merge>,
         with: Option<ast::With>,
     },
-    /// CREATE TABLE, with its access method.
-    CreateTable {
-        create: Box<ast::CreateTable>,
-        using: Option<String>,
-    },
+    /// CREATE TABLE, with its access method, and whether it is made WITH NO DATA.
+    CreateTable { create: Box<ast::CreateTable>, using: Option<String>, empty: bool },
     AlterRelation {
         kind: RelationKind,
         name: Vec<String>,

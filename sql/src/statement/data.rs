@@ -14,6 +14,8 @@ pub(super) fn read(mut tokens: Tokens<'_>) -> Result<Command, Error> {
     let locks = if create { Vec::new() } else { take_locks(&mut tokens)? };
     let overriding = if create { None } else { take_overriding(&mut tokens) };
     let using = if create { take_using(&mut tokens) } else { None };
+    let empty = create && take_no_data(&mut tokens);
+    order_identity_options(tokens.rest_mut());
     let statement = sqlparser_statement(&tokens)?;
     Ok(match statement {
         ast::Statement::Query(query) => of_query(query, locks)?,
@@ -24,7 +26,7 @@ pub(super) fn read(mut tokens: Tokens<'_>) -> Result<Command, Error> {
         ast::Statement::Delete(delete) => Command::Delete { delete: Box::new(delete), with: None },
         ast::Statement::Merge(merge) => Command::Merge { merge: Box::new(merge), with: None },
         ast::Statement::CreateTable(create) => {
-            Command::CreateTable { create: Box::new(create), using }
+            Command::CreateTable { create: Box::new(create), using, empty }
         }
         other if using.is_some() && !matches!(other, ast::Statement::CreateIndex(_)) => {
             return Err(tokens.syntax_error());
@@ -167,6 +169,72 @@ fn take_overriding(tokens: &mut Tokens<'_>) -> Option<Overriding> {
     };
     all.drain(at..at + 3);
     Some(kind)
+}
+
+/// `CREATE TABLE … AS … WITH [NO] DATA`; gives whether the table stays empty.
+fn take_no_data(tokens: &mut Tokens<'_>) -> bool {
+    let all = tokens.rest_mut();
+    let ends = |words: &[&str]| {
+        let from = all.len().checked_sub(words.len());
+        from.filter(|from| {
+            words.iter().enumerate().all(|(at, word)| is_word(all.get(from + at), word))
+        })
+    };
+    if let Some(from) = ends(&["WITH", "NO", "DATA"]) {
+        all.truncate(from);
+        return true;
+    }
+    if let Some(from) = ends(&["WITH", "DATA"]) {
+        all.truncate(from);
+    }
+    false
+}
+
+/// The options in `IDENTITY (…)` may come in any order; sqlparser wants its own.
+fn order_identity_options(all: &mut [TokenWithSpan]) {
+    const ORDER: [&str; 6] = ["INCREMENT", "MINVALUE", "MAXVALUE", "START", "CACHE", "CYCLE"];
+    let mut at = 0;
+    while at + 1 < all.len() {
+        let opens = is_word(all.get(at), "IDENTITY")
+            && all.get(at + 1).map(|token| &token.token) == Some(&Token::LParen);
+        at += 1;
+        if !opens {
+            continue;
+        }
+        let from = at + 1;
+        let length = all.iter().skip(from).position(|token| token.token == Token::RParen);
+        let Some(options) = length.and_then(|length| all.get_mut(from..from + length)) else {
+            return;
+        };
+        let mut groups: Vec<(usize, Vec<TokenWithSpan>)> = Vec::new();
+        let mut no = false;
+        for token in options.iter() {
+            let place = ORDER.iter().position(|word| Tokens::is_word(&token.token, word));
+            match place {
+                // `NO MINVALUE` begins with its NO.
+                Some(place) if no => {
+                    if let Some(group) = groups.last_mut() {
+                        group.0 = place;
+                        group.1.push(token.clone());
+                    }
+                }
+                Some(place) => groups.push((place, vec![token.clone()])),
+                None if Tokens::is_word(&token.token, "NO") => {
+                    groups.push((ORDER.len(), vec![token.clone()]));
+                }
+                None => match groups.last_mut() {
+                    Some(group) => group.1.push(token.clone()),
+                    None => groups.push((0, vec![token.clone()])),
+                },
+            }
+            no = Tokens::is_word(&token.token, "NO");
+        }
+        groups.sort_by_key(|(place, _)| *place);
+        let ordered = groups.into_iter().flat_map(|(_, group)| group);
+        for (slot, token) in options.iter_mut().zip(ordered) {
+            *slot = token;
+        }
+    }
 }
 
 /// `CREATE TABLE … USING method`
