@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::client::{Address, Client, Failure};
 use crate::random::Random;
@@ -26,13 +26,14 @@ struct Writer {
 impl Writer {
     /// Writes until the connection breaks or `stop` is set. Odd numbers are one row by autocommit, even ones are
     /// a transaction of [`PARTS`] rows, a changed row and a deleted one.
-    fn write(&mut self, me: i32, address: &Address, stop: &AtomicBool) {
+    fn write(&mut self, me: i32, address: &Address, stop: &AtomicBool, done: &AtomicUsize) {
         let Ok(mut client) = Client::connect(address) else { return };
         while !stop.load(Ordering::Relaxed) {
             self.newest += 1;
             match one_transaction(&mut client, me, self.newest) {
                 Ok(()) => {
                     self.acknowledged.insert(self.newest);
+                    done.fetch_add(1, Ordering::Relaxed);
                 }
                 Err(failure) if failure.sqlstate == "lost" || failure.sqlstate == "57P01" => return,
                 Err(failure) => panic!("writer {me}, transaction {}: {failure}", self.newest),
@@ -107,11 +108,17 @@ fn nothing_acknowledged_is_lost() {
     for round in 1..=rounds {
         let stop = AtomicBool::new(false);
         let address = server.address();
-        let pause = Duration::from_millis(100 + random.next() % 900);
+        let pause = Duration::from_millis(random.next() % 900);
+        let done = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for (me, writer) in (0..).zip(&mut writers) {
-                let (address, stop) = (&address, &stop);
-                scope.spawn(move || writer.write(me, address, stop));
+                let (address, stop, done) = (&address, &stop, &done);
+                scope.spawn(move || writer.write(me, address, stop, done));
+            }
+            // The clock starts when the writers are under way.
+            let began = Instant::now();
+            while done.load(Ordering::Relaxed) < 16 && began.elapsed() < Duration::from_secs(20) {
+                std::thread::sleep(Duration::from_millis(5));
             }
             std::thread::sleep(pause);
             server.kill();
