@@ -56,13 +56,13 @@ DELETE FROM flights WHERE dep_time IS NULL AND dest = 'LGA';
 const QUESTIONS: &[&str] = &[
     "SELECT count(*), count(dep_time), count(DISTINCT tailnum), min(time_hour), max(time_hour) FROM flights",
     "SELECT sum(distance), sum(dep_delay), sum(arr_delay), sum(air_time) FROM flights",
-    "SELECT a.name, count(*) AS n, round(avg(f.dep_delay), 3) FROM flights f JOIN airlines a USING (carrier) GROUP BY a.name ORDER BY n DESC, a.name",
+    "SELECT a.name, count(*) AS n, avg(f.dep_delay)::numeric(12,3) FROM flights f JOIN airlines a USING (carrier) GROUP BY a.name ORDER BY n DESC, a.name",
     "SELECT month, count(*), sum(CASE WHEN dep_time IS NULL THEN 1 ELSE 0 END) AS cancelled FROM flights GROUP BY month ORDER BY month",
     "SELECT origin, dest, count(*) AS n FROM flights GROUP BY origin, dest ORDER BY n DESC, origin, dest LIMIT 15",
     "SELECT f.dest FROM flights f LEFT JOIN airports a ON a.faa = f.dest WHERE a.faa IS NULL GROUP BY f.dest ORDER BY f.dest",
     "SELECT p.manufacturer, count(*) AS n, max(f.distance) FROM flights f JOIN planes p ON p.tailnum = f.tailnum GROUP BY p.manufacturer ORDER BY n DESC, 1 LIMIT 10",
     "SELECT carrier, origin, count(*) FROM flights WHERE month <= 3 GROUP BY ROLLUP (carrier, origin) ORDER BY carrier NULLS LAST, origin NULLS LAST",
-    "SELECT w.origin, round(avg(f.dep_delay), 2), count(*) FROM flights f JOIN weather w ON w.origin = f.origin AND w.time_hour = f.time_hour WHERE w.wind_gust > 30 GROUP BY w.origin ORDER BY w.origin",
+    "SELECT w.origin, avg(f.dep_delay)::numeric(12,2), count(*) FROM flights f JOIN weather w ON w.origin = f.origin AND w.time_hour = f.time_hour WHERE w.wind_gust > 30 GROUP BY w.origin ORDER BY w.origin",
     "SELECT * FROM (SELECT carrier, flight, id, arr_delay, rank() OVER (PARTITION BY carrier ORDER BY arr_delay DESC NULLS LAST, id) AS r FROM flights) t WHERE r <= 2 ORDER BY carrier, r",
     "SELECT date_trunc('week', time_hour)::date AS week, count(*) FROM flights GROUP BY 1 ORDER BY 1 LIMIT 10",
     "SELECT name FROM airports WHERE faa IN (SELECT dest FROM flights WHERE distance > 2500) ORDER BY name",
@@ -71,8 +71,8 @@ const QUESTIONS: &[&str] = &[
     "SELECT * FROM flights WHERE id IN (1, 1000, 336776) ORDER BY id",
     "SELECT tailnum, count(*) FROM flights WHERE tailnum IN ('N725MQ', 'N99999') GROUP BY tailnum ORDER BY tailnum",
     "SELECT percentile_disc(0.9) WITHIN GROUP (ORDER BY arr_delay) FROM flights WHERE origin = 'JFK'",
-    "SELECT round(avg(temp), 3), min(humid), max(wind_speed), sum(precip) FROM weather",
-    "SELECT extract(dow FROM time_hour) AS dow, count(*), round(avg(arr_delay), 3) FROM flights GROUP BY 1 ORDER BY 1",
+    "SELECT avg(temp)::numeric(12,3), min(humid), max(wind_speed), sum(precip) FROM weather",
+    "SELECT extract(dow FROM time_hour) AS dow, count(*), avg(arr_delay)::numeric(12,3) FROM flights GROUP BY 1 ORDER BY 1",
     "SELECT dest FROM flights WHERE carrier = 'HA' INTERSECT SELECT dest FROM flights WHERE carrier = 'UA' ORDER BY 1",
 ];
 

@@ -102,10 +102,7 @@ SELECT 'no' AS branch;
 /// Commands whose output is known to differ, and why. One that prints the same must leave this list.
 const DIFFER: &[(&str, &str)] = &[
     (r"\dn", "schema ledger is listed, and public belongs to its founder"),
-    (
-        r"\d customer",
-        "defaults and checks show their casts",
-    ),
+    (r"\d customer", "defaults and checks show their casts"),
     (r"\sv rich", "a view's text is kept as it was written"),
     (r"\d+ rich", "a view's text is kept as it was written"),
     (r"TABLE customer ORDER BY id LIMIT 1 \gx", "TABLE as a query can't be read yet"),
