@@ -37,8 +37,7 @@ pub fn height(state: &State, text: &str, zone: Zone) -> Result<Height, Error> {
             .map(|(height, _)| height)
             .ok_or_else(|| Error::new("22023", format!("the chain has no transaction \"{id}\"")));
     }
-    let time = Value::parse(text, &Type::Timestamptz, &zone)
-        .map_err(|_| invalid(text))?;
+    let time = Value::parse(text, &Type::Timestamptz, &zone).map_err(|_| invalid(text))?;
     let Value::Timestamptz(time_us) = time else { return Err(invalid(text)) };
     state
         .height_at_time(time_us)

@@ -101,24 +101,26 @@ impl Session {
             ast::Statement::CreateView(create) => self.create_view(statement, create).await,
             ast::Statement::CreateSchema { schema_name, if_not_exists, with, options, .. } => {
                 if with.is_some() || options.is_some() {
-                    return Err(Error::unsupported("CREATE SCHEMA with options", "Leave them out."));
+                    return Err(Error::unsupported(
+                        "CREATE SCHEMA with options",
+                        "Leave them out.",
+                    ));
                 }
                 self.create_schema(schema_name, *if_not_exists)
             }
             ast::Statement::AlterSchema(alter) => self.alter_schema(alter),
             ast::Statement::Drop { object_type, if_exists, names, cascade, temporary, .. } => {
                 if *temporary {
-                    return Err(Error::unsupported("DROP TEMPORARY", "There are no temporary objects."));
+                    return Err(Error::unsupported(
+                        "DROP TEMPORARY",
+                        "There are no temporary objects.",
+                    ));
                 }
                 self.drop_objects(*object_type, *if_exists, names, *cascade).await
             }
             other => {
-                let words: Vec<String> = other
-                    .to_string()
-                    .split_whitespace()
-                    .take(2)
-                    .map(str::to_uppercase)
-                    .collect();
+                let words: Vec<String> =
+                    other.to_string().split_whitespace().take(2).map(str::to_uppercase).collect();
                 Err(Error::unsupported(words.join(" "), "docs/sql.md lists the statements."))
             }
         }

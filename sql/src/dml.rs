@@ -18,16 +18,16 @@ mod truncate;
 mod update;
 
 pub(crate) use check::Changed;
+pub(crate) use constant::{Constant, constant};
 pub(crate) use delete::query_of as delete_query;
 pub(crate) use insert::{
     is_default, target_columns, target_name as insert_target, without_defaults,
 };
+pub(crate) use lock::foreign_values;
+pub(crate) use select::values_at;
 pub(crate) use update::{
     beside_own, own_columns_only, query_to_prepare as update_query, table_name as update_target,
 };
-pub(crate) use constant::{Constant, constant};
-pub(crate) use lock::foreign_values;
-pub(crate) use select::values_at;
 
 use std::sync::Arc;
 
@@ -102,7 +102,11 @@ impl Session {
     ///
     /// # Errors
     /// Lock failures, 40001 above READ COMMITTED, refusals of the rules.
-    pub(crate) async fn settle(&mut self, table: Oid, changes: &[Change]) -> Result<Settled, Error> {
+    pub(crate) async fn settle(
+        &mut self,
+        table: Oid,
+        changes: &[Change],
+    ) -> Result<Settled, Error> {
         if changes.is_empty() {
             return Ok(Settled::Done);
         }

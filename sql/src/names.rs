@@ -133,23 +133,22 @@ impl Session {
         name: &[String],
     ) -> Result<(Oid, String), Error> {
         let (schema, relation) = split(catalog, name)?;
-        let oid = match schema {
-            Some(schema) if VIRTUAL_SCHEMAS.contains(&schema) => {
-                return Err(Error::new(
-                    "42501",
-                    format!("permission denied to create \"{}\"", shown(name)),
-                )
-                .with_detail("System catalog modifications are currently disallowed."));
-            }
-            Some(schema) => catalog
-                .find_schema(schema)
-                .ok_or_else(|| Error::Undefined { kind: "schema", name: schema.to_string() })?,
-            None => self
-                .search_schemas(catalog)
-                .first()
-                .copied()
-                .ok_or_else(|| Error::new("3F000", "no schema has been selected to create in"))?,
-        };
+        let oid =
+            match schema {
+                Some(schema) if VIRTUAL_SCHEMAS.contains(&schema) => {
+                    return Err(Error::new(
+                        "42501",
+                        format!("permission denied to create \"{}\"", shown(name)),
+                    )
+                    .with_detail("System catalog modifications are currently disallowed."));
+                }
+                Some(schema) => catalog
+                    .find_schema(schema)
+                    .ok_or_else(|| Error::Undefined { kind: "schema", name: schema.to_string() })?,
+                None => self.search_schemas(catalog).first().copied().ok_or_else(|| {
+                    Error::new("3F000", "no schema has been selected to create in")
+                })?,
+            };
         if oid == Oid::LEDGER_SCHEMA {
             return Err(Error::Denied { kind: "schema", name: "ledger".to_string() });
         }

@@ -230,8 +230,7 @@ impl Overlay {
                     && let Some(own) = self.tables.get_mut(&index.table)
                 {
                     own.built.remove(oid);
-                    own.keys =
-                        own.keys.iter().filter(|(of, _, _)| of != oid).cloned().collect();
+                    own.keys = own.keys.iter().filter(|(of, _, _)| of != oid).cloned().collect();
                 }
             }
             _ => {}
@@ -266,7 +265,8 @@ impl Overlay {
         let mut rows = OrdMap::new();
         for (number, own) in &own.rows {
             let mut values = row::decode_row(old, &own.row).map_err(ledger::Refusal::from)?;
-            values.extend(new.columns.iter().skip(values.len()).map(|column| column.missing.clone()));
+            values
+                .extend(new.columns.iter().skip(values.len()).map(|column| column.missing.clone()));
             for (value, column) in values.iter_mut().zip(&new.columns) {
                 if column.dropped {
                     *value = Value::Null;
@@ -302,9 +302,8 @@ impl Overlay {
                     .iter()
                     .filter_map(|number| all.get(usize::from(number.0).wrapping_sub(1)).cloned())
                     .collect();
-                let entry = built
-                    .entry(key::encode_key(&values))
-                    .or_insert_with(|| (values, Vec::new()));
+                let entry =
+                    built.entry(key::encode_key(&values)).or_insert_with(|| (values, Vec::new()));
                 entry.1.push(version);
                 Ok(())
             })?;
@@ -369,9 +368,12 @@ impl Overlay {
         operations.extend(self.definitions.iter().cloned());
         for (table, own) in &self.tables {
             let table = *table;
-            operations.extend(own.ended.iter().filter(|(_, by)| by.is_none()).map(
-                |(previous, _)| Operation::Delete { table, previous: *previous },
-            ));
+            operations.extend(
+                own.ended
+                    .iter()
+                    .filter(|(_, by)| by.is_none())
+                    .map(|(previous, _)| Operation::Delete { table, previous: *previous }),
+            );
             operations.extend(own.rows.values().map(|own| {
                 let row = (*own.row).clone();
                 match own.previous {
@@ -445,7 +447,11 @@ impl<'a> Sight<'a> {
     }
 
     /// All columns of an alive row.
-    pub(crate) fn values(&self, table: Oid, version: VersionId) -> Result<Option<Vec<Value>>, Error> {
+    pub(crate) fn values(
+        &self,
+        table: Oid,
+        version: VersionId,
+    ) -> Result<Option<Vec<Value>>, Error> {
         let Some(row) = self.alive(table, version)? else { return Ok(None) };
         let definition = self.table(table)?;
         Ok(Some(row::decode_row(definition, &row).map_err(ledger::Refusal::from)?))
@@ -504,9 +510,7 @@ impl View for Sight<'_> {
         };
         let mut found = match own.built.get(&index) {
             Some(built) => built.get(key).map(|entry| entry.1.clone()).unwrap_or_default(),
-            None => {
-                self.snapshot.find(index, key, limit.saturating_add(own.ended.len()))?
-            }
+            None => self.snapshot.find(index, key, limit.saturating_add(own.ended.len()))?,
         };
         found.retain(|version| !own.ended.contains_key(version));
         found.extend(own.numbers(index, key).map(own_version));

@@ -132,11 +132,9 @@ impl Session {
         if superuser || owner_of(catalog, oid).is_some_and(|owner| roles.contains(&owner)) {
             return Ok(());
         }
-        let (kind, name) = catalog
-            .get(oid)
-            .map_or(("object", String::new()), |object| {
-                (object.kind_name(), object.name().to_string())
-            });
+        let (kind, name) = catalog.get(oid).map_or(("object", String::new()), |object| {
+            (object.kind_name(), object.name().to_string())
+        });
         let kind = if kind == "table" { "table" } else { kind };
         Err(Error::new("42501", format!("must be owner of {kind} {name}")))
     }

@@ -26,9 +26,8 @@ impl Place<'_> {
     /// # Errors
     /// What the rule, or what it asks for, says.
     pub(crate) fn evaluate(&self, rule: &Rule) -> Result<Value, Error> {
-        rule.evaluate(self).map_err(|refusal| {
-            self.failed.borrow_mut().take().unwrap_or(Error::Refused(refusal))
-        })
+        rule.evaluate(self)
+            .map_err(|refusal| self.failed.borrow_mut().take().unwrap_or(Error::Refused(refusal)))
     }
 
     fn local_us(&self) -> i64 {
@@ -49,9 +48,9 @@ impl Environment for Place<'_> {
             Volatile::LocalTimestamp => Value::Timestamp(self.local_us()),
             Volatile::CurrentDate => {
                 let days = self.local_us().div_euclid(86_400_000_000);
-                Value::Date(i32::try_from(days).map_err(|_| {
-                    Refusal::data("22008", "date out of range")
-                })?)
+                Value::Date(
+                    i32::try_from(days).map_err(|_| Refusal::data("22008", "date out of range"))?,
+                )
             }
             Volatile::RandomUuid => Value::Uuid(*uuid::Uuid::new_v4().as_bytes()),
             Volatile::CurrentUser => Value::Text(self.user.to_string()),

@@ -67,11 +67,7 @@ pub(crate) struct Asker<'a> {
 ///
 /// # Errors
 /// 2200H when it is used up; what keeps the lease out of the chain.
-pub(crate) async fn next_value(
-    engine: &Engine,
-    asker: Asker<'_>,
-    oid: Oid,
-) -> Result<i64, Error> {
+pub(crate) async fn next_value(engine: &Engine, asker: Asker<'_>, oid: Oid) -> Result<i64, Error> {
     let lease = engine.sequences.lease(oid);
     let mut lease = lease.lock().await;
     for _ in 0..TRIES {
@@ -124,11 +120,8 @@ fn range(sequence: &Sequence, size: i64) -> Option<(i64, i64, Option<i64>)> {
 }
 
 fn used_up(sequence: &Sequence) -> Error {
-    let (word, bound) = if sequence.increment > 0 {
-        ("maximum", sequence.max)
-    } else {
-        ("minimum", sequence.min)
-    };
+    let (word, bound) =
+        if sequence.increment > 0 { ("maximum", sequence.max) } else { ("minimum", sequence.min) };
     Error::new(
         "2200H",
         format!("nextval: reached {word} value of sequence \"{}\" ({bound})", sequence.name),

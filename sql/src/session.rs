@@ -233,7 +233,8 @@ impl Session {
         &self,
         see: impl FnOnce(&Sight<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let snapshot = self.snapshot.as_ref().ok_or_else(|| Error::internal("no statement runs"))?;
+        let snapshot =
+            self.snapshot.as_ref().ok_or_else(|| Error::internal("no statement runs"))?;
         let empty = Overlay::default();
         let overlay = self.transaction.as_ref().map_or(&empty, |own| &own.overlay);
         see(&Sight { snapshot, overlay })

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ledger::catalog::Sequence;
 use ledger::Oid;
+use ledger::catalog::Sequence;
 use parking_lot::Mutex;
 
 use crate::engine::Engine;
@@ -94,8 +94,7 @@ impl SessionShared {
             return Ok(value);
         }
         let user = self.state.lock().user.clone();
-        let value =
-            wait(sequence::next_value(&self.engine, Asker { user: &user }, sequence))?;
+        let value = wait(sequence::next_value(&self.engine, Asker { user: &user }, sequence))?;
         self.note_value(sequence, value);
         Ok(value)
     }

@@ -6,9 +6,7 @@ use ledger::table::Mode;
 use ledger::{Catalog, Column, ColumnNumber, Object, Oid, Table, Type, Value};
 
 use super::column::{self, Feed};
-use super::table::{
-    days_of, mode_of, no_column, option_of, refuse_system_name,
-};
+use super::table::{days_of, mode_of, no_column, option_of, refuse_system_name};
 use super::types::type_of;
 use crate::Error;
 use crate::dml::table_of;
@@ -28,9 +26,8 @@ impl Session {
         let oid = match self.find_table(&catalog, &name) {
             Ok(oid) => oid,
             Err(Error::UndefinedTable { name, .. }) if alter.if_exists => {
-                self.notices.push(Report::notice(format!(
-                    "relation \"{name}\" does not exist, skipping"
-                )));
+                self.notices
+                    .push(Report::notice(format!("relation \"{name}\" does not exist, skipping")));
                 return Ok(Outcome::done("ALTER TABLE"));
             }
             Err(error) => return Err(error),
@@ -133,7 +130,10 @@ impl Session {
             }
             return Err(Error::new(
                 "42701",
-                format!("column \"{}\" of relation \"{}\" already exists", written.name, table.name),
+                format!(
+                    "column \"{}\" of relation \"{}\" already exists",
+                    written.name, table.name
+                ),
             ));
         }
         refuse_system_name(&written.name)?;
@@ -167,7 +167,10 @@ impl Session {
         if new.not_null && new.missing == Value::Null && !empty {
             let mut report = Report::error(
                 "23502",
-                format!("column \"{}\" of relation \"{}\" contains null values", new.name, table.name),
+                format!(
+                    "column \"{}\" of relation \"{}\" contains null values",
+                    new.name, table.name
+                ),
             );
             report.table = Some(table.name.clone());
             report.column = Some(new.name.clone());
@@ -281,9 +284,7 @@ impl Session {
         self.define(oid, Object::Table(table))?;
         let owned: Vec<Oid> = catalog
             .sequences()
-            .filter(|(found, own)| {
-                own.owned_by == Some((oid, number)) || Some(*found) == sequence
-            })
+            .filter(|(found, own)| own.owned_by == Some((oid, number)) || Some(*found) == sequence)
             .map(|(found, _)| found)
             .collect();
         for sequence in owned {
@@ -321,7 +322,8 @@ impl Session {
         let catalog = self.catalog()?;
         let mut table = table_of(&catalog, oid)?.clone();
         let name_of_table = table.name.clone();
-        let column = table.find_column(name).ok_or_else(|| no_column(name, &name_of_table))?.clone();
+        let column =
+            table.find_column(name).ok_or_else(|| no_column(name, &name_of_table))?.clone();
         let place = usize::from(column.number.0).wrapping_sub(1);
         let mut changed = column.clone();
         let mut check = false;
@@ -476,7 +478,10 @@ fn is_stable(rule: &ledger::Rule) -> bool {
     use ledger::rule::Volatile;
     match rule {
         Rule::Volatile(
-            Volatile::Now | Volatile::CurrentDate | Volatile::LocalTimestamp | Volatile::CurrentUser,
+            Volatile::Now
+            | Volatile::CurrentDate
+            | Volatile::LocalTimestamp
+            | Volatile::CurrentUser,
         ) => true,
         Rule::Volatile(_) => false,
         other => other.parts().into_iter().all(is_stable),
@@ -498,4 +503,3 @@ fn retyped(column: &Column, kind: Type) -> Result<Column, Error> {
     }
     Ok(Column { kind, ..column.clone() })
 }
-

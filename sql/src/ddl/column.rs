@@ -40,8 +40,7 @@ pub(super) fn read(definition: &ast::ColumnDef) -> Result<Written, Error> {
         },
         not_null: serial.is_some(),
         default: None,
-        sequence: serial
-            .map(|_| Feed { identity: None, options: SequenceOptions::default() }),
+        sequence: serial.map(|_| Feed { identity: None, options: SequenceOptions::default() }),
         constraints: Vec::new(),
         name,
     };
@@ -100,7 +99,9 @@ fn read_option(
             check.name = check.name.or_else(|| name.cloned());
             written.constraints.push(ast::TableConstraint::Check(check));
         }
-        ast::ColumnOption::Generated { generated_as, sequence_options, generation_expr, .. } => {
+        ast::ColumnOption::Generated {
+            generated_as, sequence_options, generation_expr, ..
+        } => {
             if generation_expr.is_some() || matches!(generated_as, ast::GeneratedAs::ExpStored) {
                 return Err(Error::unsupported(
                     "a generated column",

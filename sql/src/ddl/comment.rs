@@ -33,7 +33,8 @@ impl Session {
                 self.need_owner(&catalog, oid)?;
                 let mut table = table_of(&catalog, oid)?.clone();
                 let name = table.name.clone();
-                let found = table.columns.iter_mut().find(|own| !own.dropped && own.name == *column);
+                let found =
+                    table.columns.iter_mut().find(|own| !own.dropped && own.name == *column);
                 found.ok_or_else(|| super::table::no_column(column, &name))?.comment = comment;
                 self.define(oid, Object::Table(table))?;
             }
@@ -84,17 +85,13 @@ fn commented(
             index.comment = comment;
             Ok(Object::Index(index))
         }
-        (RelationKind::Sequence, Some(Object::Sequence(_))) => {
-            Err(Error::unsupported(
-                "COMMENT ON SEQUENCE",
-                "Comment on the table that the sequence feeds.",
-            ))
-        }
-        _ => {
-            Err(Error::new(
-                "42809",
-                format!("\"{}\" is not a {}", crate::names::shown(name), kind.word()),
-            ))
-        }
+        (RelationKind::Sequence, Some(Object::Sequence(_))) => Err(Error::unsupported(
+            "COMMENT ON SEQUENCE",
+            "Comment on the table that the sequence feeds.",
+        )),
+        _ => Err(Error::new(
+            "42809",
+            format!("\"{}\" is not a {}", crate::names::shown(name), kind.word()),
+        )),
     }
 }

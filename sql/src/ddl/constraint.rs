@@ -113,7 +113,8 @@ impl Session {
             let mut changed = false;
             for number in &numbers {
                 let place = usize::from(number.0).wrapping_sub(1);
-                if let Some(column) = table.columns.get_mut(place).filter(|column| !column.not_null) {
+                if let Some(column) = table.columns.get_mut(place).filter(|column| !column.not_null)
+                {
                     column.not_null = true;
                     changed = true;
                 }
@@ -189,7 +190,11 @@ impl Session {
     }
 
     /// No row may have NULL in columns that are NOT NULL from now on.
-    pub(super) fn check_not_null(&mut self, oid: Oid, numbers: &[ColumnNumber]) -> Result<(), Error> {
+    pub(super) fn check_not_null(
+        &mut self,
+        oid: Oid,
+        numbers: &[ColumnNumber],
+    ) -> Result<(), Error> {
         let bounds = self.bounds.clone();
         self.look(|sight| {
             let table = sight.table(oid)?;
@@ -273,11 +278,12 @@ impl Session {
         new: bool,
     ) -> Result<(), Error> {
         characteristics(constraint.characteristics.as_ref())?;
-        if !matches!(
-            constraint.match_kind,
-            None | Some(ast::ConstraintReferenceMatchKind::Simple)
-        ) {
-            return Err(Error::unsupported("MATCH FULL", "Use MATCH SIMPLE, which is the default."));
+        if !matches!(constraint.match_kind, None | Some(ast::ConstraintReferenceMatchKind::Simple))
+        {
+            return Err(Error::unsupported(
+                "MATCH FULL",
+                "Use MATCH SIMPLE, which is the default.",
+            ));
         }
         let catalog = self.catalog()?;
         let parent = self.find_table(&catalog, &parts_of(&constraint.foreign_table)?)?;
@@ -382,16 +388,16 @@ impl ledger::rule::Environment for RowOf<'_> {
             .ok_or_else(|| ledger::Refusal::malformed(format!("no column {} here", number.0)))
     }
 
-    fn volatile(
-        &self,
-        what: ledger::rule::Volatile,
-    ) -> Result<ledger::Value, ledger::Refusal> {
+    fn volatile(&self, what: ledger::rule::Volatile) -> Result<ledger::Value, ledger::Refusal> {
         Err(ledger::Refusal::malformed(format!("{what:?} in a constraint")))
     }
 }
 
 /// The columns that a rule reads.
-pub(super) fn columns_of(rule: &ledger::Rule, found: &mut std::collections::BTreeSet<ColumnNumber>) {
+pub(super) fn columns_of(
+    rule: &ledger::Rule,
+    found: &mut std::collections::BTreeSet<ColumnNumber>,
+) {
     use ledger::Rule;
     match rule {
         Rule::Column(number) => {
@@ -585,10 +591,10 @@ fn check_types(
         };
         // Keys are compared by their bytes, so that both sides must be of one family.
         if family(&own.kind) != family(&other.kind) {
-            let name = constraint.name.as_ref().map_or_else(
-                || cut_name(&table.name, &own.name, "fkey"),
-                name_of,
-            );
+            let name = constraint
+                .name
+                .as_ref()
+                .map_or_else(|| cut_name(&table.name, &own.name, "fkey"), name_of);
             return Err(Error::new(
                 "42804",
                 format!("foreign key constraint \"{name}\" cannot be implemented"),

@@ -25,10 +25,11 @@ impl Session {
         empty: bool,
         parameters: &[Parameter],
     ) -> Result<Outcome, Error> {
-        let names: Vec<String> = create.columns.iter().map(|column| name_of(&column.name)).collect();
-        let rows =
-            self.table_of_query(statement, schema, (&name, empty), &names, query, options, parameters)
-                .await?;
+        let names: Vec<String> =
+            create.columns.iter().map(|column| name_of(&column.name)).collect();
+        let rows = self
+            .table_of_query(statement, schema, (&name, empty), &names, query, options, parameters)
+            .await?;
         Ok(Outcome::done(if empty {
             "CREATE TABLE AS".to_string()
         } else {
@@ -50,9 +51,9 @@ impl Session {
             return Err(Error::Exists { kind: "relation", name });
         }
         let options = self.ledger_options(&ast::CreateTableOptions::None)?;
-        let rows =
-            self.table_of_query(statement, schema, (&name, false), &[], query, options, parameters)
-                .await?;
+        let rows = self
+            .table_of_query(statement, schema, (&name, false), &[], query, options, parameters)
+            .await?;
         Ok(Outcome::done(format!("SELECT {rows}")))
     }
 
@@ -70,8 +71,11 @@ impl Session {
     ) -> Result<usize, Error> {
         let context = self.query_context(statement)?;
         let oids: Vec<u32> = parameters.iter().map(|parameter| parameter.oid).collect();
-        let planned =
-            read::plan_query(&context, query, PlanOptions { parameter_oids: &oids, targets: None })?;
+        let planned = read::plan_query(
+            &context,
+            query,
+            PlanOptions { parameter_oids: &oids, targets: None },
+        )?;
         self.admit_reads(&planned)?;
         if names.len() > planned.columns.len() {
             return Err(Error::new("42601", "too many column names were specified"));
@@ -96,11 +100,8 @@ impl Session {
                 constraints: Vec::new(),
             });
         }
-        let batches = if empty {
-            Vec::new()
-        } else {
-            read::collect(&context, &planned, parameters).await?
-        };
+        let batches =
+            if empty { Vec::new() } else { read::collect(&context, &planned, parameters).await? };
         let oid = self.define_table(schema, name, &written, options)?;
         let catalog = self.catalog()?;
         let table = table_of(&catalog, oid)?;

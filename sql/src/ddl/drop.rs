@@ -189,10 +189,9 @@ impl Session {
         let catalog = self.catalog()?;
         let Some(table) = catalog.table(child) else { return Ok(()) };
         let mut table = table.clone();
-        let (gone, kept) =
-            table.foreign_keys.drain(..).partition::<Vec<_>, _>(|foreign| {
-                foreign.parent == parent || foreign.parent_index == parent
-            });
+        let (gone, kept) = table.foreign_keys.drain(..).partition::<Vec<_>, _>(|foreign| {
+            foreign.parent == parent || foreign.parent_index == parent
+        });
         table.foreign_keys = kept;
         let name = table.name.clone();
         self.define(child, Object::Table(table))?;
@@ -218,10 +217,9 @@ impl Session {
             let Some(table) = catalog.table(oid) else { continue };
             let mut table = table.clone();
             for column in &mut table.columns {
-                let uses = column
-                    .default
-                    .as_ref()
-                    .is_some_and(|default| crate::rules::sequence_of(&default.rule) == Some(sequence));
+                let uses = column.default.as_ref().is_some_and(|default| {
+                    crate::rules::sequence_of(&default.rule) == Some(sequence)
+                });
                 if uses {
                     column.default = None;
                 }
@@ -265,19 +263,25 @@ fn tie_between(catalog: &Catalog, on: Oid, dependent: Oid, object: &Object) -> T
 }
 
 fn depended_on(catalog: &Catalog, on: Oid, by: &Object) -> Error {
-    let (kind, name) = catalog
-        .get(on)
-        .map_or(("object", String::new()), |object| (object.kind_name(), object.name().to_string()));
+    let (kind, name) = catalog.get(on).map_or(("object", String::new()), |object| {
+        (object.kind_name(), object.name().to_string())
+    });
     let detail = match by {
         Object::Table(table) => table
             .foreign_keys
             .iter()
             .find(|foreign| foreign.parent == on || foreign.parent_index == on)
             .map(|foreign| {
-                format!("constraint {} on table {} depends on {kind} {name}", foreign.name, table.name)
+                format!(
+                    "constraint {} on table {} depends on {kind} {name}",
+                    foreign.name, table.name
+                )
             })
             .unwrap_or_else(|| {
-                format!("default value for a column of table {} depends on {kind} {name}", table.name)
+                format!(
+                    "default value for a column of table {} depends on {kind} {name}",
+                    table.name
+                )
             }),
         other => format!("{} {} depends on {kind} {name}", other.kind_name(), other.name()),
     };

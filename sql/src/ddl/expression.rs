@@ -39,8 +39,11 @@ impl Session {
     /// The texts of a table's CHECKs name its columns: they follow a new name.
     pub(super) fn refresh_texts(&self, table: &mut Table) -> Result<(), Error> {
         let catalog = self.catalog()?;
-        let texts: Vec<String> =
-            table.checks.iter().map(|check| rule_text(&check.rule, Some(table), &catalog)).collect();
+        let texts: Vec<String> = table
+            .checks
+            .iter()
+            .map(|check| rule_text(&check.rule, Some(table), &catalog))
+            .collect();
         for (check, text) in table.checks.iter_mut().zip(texts) {
             check.text = text;
         }

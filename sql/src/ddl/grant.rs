@@ -91,12 +91,7 @@ impl Session {
         }
     }
 
-    fn grant_on(
-        &mut self,
-        on: Oid,
-        grant: &Grant,
-        grantees: &[Option<Oid>],
-    ) -> Result<(), Error> {
+    fn grant_on(&mut self, on: Oid, grant: &Grant, grantees: &[Option<Oid>]) -> Result<(), Error> {
         let catalog = self.catalog()?;
         let Some(object) = catalog.get(on) else { return Ok(()) };
         let possible = match object {
@@ -132,10 +127,9 @@ impl Session {
         let found = catalog.grants_on(on).map(|(oid, grants)| (oid, grants.clone()));
         let (oid, mut grants) = match found {
             Some(found) => found,
-            None => (
-                Oids::of(&catalog).next(),
-                Grants { on, items: first_items(object, on, owner) },
-            ),
+            None => {
+                (Oids::of(&catalog).next(), Grants { on, items: first_items(object, on, owner) })
+            }
         };
         for grantee in grantees {
             change(&mut grants, *grantee, grantor, bits, grant);

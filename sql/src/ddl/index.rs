@@ -14,7 +14,10 @@ use crate::session::Session;
 use crate::statement::parts_of;
 
 impl Session {
-    pub(super) async fn create_index(&mut self, create: &ast::CreateIndex) -> Result<Outcome, Error> {
+    pub(super) async fn create_index(
+        &mut self,
+        create: &ast::CreateIndex,
+    ) -> Result<Outcome, Error> {
         refuse(create)?;
         let catalog = self.catalog()?;
         let oid = self.find_table(&catalog, &parts_of(&create.table_name)?)?;
@@ -24,9 +27,9 @@ impl Session {
         let table = table_of(&catalog, oid)?;
         let columns = index_columns(table, &create.columns)?;
         let name = match &create.name {
-            Some(name) => parts_of(name)?
-                .pop()
-                .ok_or_else(|| Error::internal("an index without a name"))?,
+            Some(name) => {
+                parts_of(name)?.pop().ok_or_else(|| Error::internal("an index without a name"))?
+            }
             None => {
                 let joined = column_names(table, &columns).join("_");
                 sequence::free_name(&catalog, table.schema, &table.name, &joined, "idx")
@@ -70,7 +73,9 @@ fn refuse(create: &ast::CreateIndex) -> Result<(), Error> {
     if create.nulls_distinct == Some(false) {
         return Err(Error::unsupported("NULLS NOT DISTINCT", "Make the columns NOT NULL."));
     }
-    if !create.with.is_empty() || !create.index_options.is_empty() || !create.alter_options.is_empty()
+    if !create.with.is_empty()
+        || !create.index_options.is_empty()
+        || !create.alter_options.is_empty()
     {
         return Err(Error::unsupported("options of an index", "Leave them out."));
     }

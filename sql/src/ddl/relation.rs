@@ -120,10 +120,7 @@ impl Session {
             if catalog.find_relation(target, object.name()).is_some_and(|found| found != oid) {
                 return Err(Error::new(
                     "42P07",
-                    format!(
-                        "relation \"{}\" already exists in schema \"{schema}\"",
-                        object.name()
-                    ),
+                    format!("relation \"{}\" already exists in schema \"{schema}\"", object.name()),
                 ));
             }
             let mut object = object.clone();

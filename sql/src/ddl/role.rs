@@ -12,9 +12,12 @@ use crate::statement::{RoleChange, RoleOption};
 
 impl Session {
     fn need_create_role(&self, catalog: &Catalog, what: &str) -> Result<(), Error> {
-        let allowed =
-            catalog.role(self.user.0).is_some_and(|own| own.superuser || own.create_role);
-        if allowed { Ok(()) } else { Err(Error::new("42501", format!("permission denied to {what}"))) }
+        let allowed = catalog.role(self.user.0).is_some_and(|own| own.superuser || own.create_role);
+        if allowed {
+            Ok(())
+        } else {
+            Err(Error::new("42501", format!("permission denied to {what}")))
+        }
     }
 
     fn apply_options(
@@ -142,9 +145,8 @@ impl Session {
         for name in names {
             let Some(oid) = catalog.find_role(name) else {
                 if if_exists {
-                    self.notices.push(Report::notice(format!(
-                        "role \"{name}\" does not exist, skipping"
-                    )));
+                    self.notices
+                        .push(Report::notice(format!("role \"{name}\" does not exist, skipping")));
                     continue;
                 }
                 return Err(Error::Undefined { kind: "role", name: name.clone() });
@@ -168,15 +170,18 @@ impl Session {
                 Object::Role(role) => members.push((dependent, role.clone())),
                 other => {
                     let what = match other {
-                        Object::Grants(grants) => catalog.get(grants.on).map_or_else(
-                            String::new,
-                            |on| format!("privileges for {} {}", on.kind_name(), on.name()),
-                        ),
+                        Object::Grants(grants) => {
+                            catalog.get(grants.on).map_or_else(String::new, |on| {
+                                format!("privileges for {} {}", on.kind_name(), on.name())
+                            })
+                        }
                         other => format!("owner of {} {}", other.kind_name(), other.name()),
                     };
                     return Err(Error::new(
                         "2BP01",
-                        format!("role \"{name}\" cannot be dropped because some objects depend on it"),
+                        format!(
+                            "role \"{name}\" cannot be dropped because some objects depend on it"
+                        ),
                     )
                     .with_detail(what));
                 }

@@ -139,9 +139,9 @@ impl Session {
                     self.need_owner(&catalog, oid)?;
                     wanted.insert(oid);
                 }
-                None if if_exists => self.notices.push(Report::notice(format!(
-                    "schema \"{name}\" does not exist, skipping"
-                ))),
+                None if if_exists => self
+                    .notices
+                    .push(Report::notice(format!("schema \"{name}\" does not exist, skipping"))),
                 None => return Err(Error::Undefined { kind: "schema", name }),
             }
         }

@@ -20,7 +20,10 @@ pub(super) fn verifier(password: &str) -> Result<String, Error> {
         return Ok(password.to_string());
     }
     if password.starts_with("md5") && password.len() == 35 {
-        return Err(Error::unsupported("an MD5 password", "Give the password itself, or a SCRAM-SHA-256 verifier."));
+        return Err(Error::unsupported(
+            "an MD5 password",
+            "Give the password itself, or a SCRAM-SHA-256 verifier.",
+        ));
     }
     if password.contains('\0') {
         return Err(Error::new("22023", "a password cannot contain a zero byte"));

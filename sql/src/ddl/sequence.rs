@@ -104,7 +104,8 @@ impl Session {
         schema: Oid,
     ) -> Result<Option<(Oid, ledger::ColumnNumber)>, Error> {
         let Some(Some(owner)) = &options.owned_by else { return Ok(None) };
-        let Some((column, table)) = owner.split_last().filter(|(_, table)| !table.is_empty()) else {
+        let Some((column, table)) = owner.split_last().filter(|(_, table)| !table.is_empty())
+        else {
             return Err(Error::new("42601", "invalid OWNED BY option")
                 .with_hint("Specify OWNED BY table.column or OWNED BY NONE."));
         };
@@ -254,8 +255,7 @@ pub(super) fn free_name(
 ) -> String {
     (0..u32::MAX)
         .map(|number| {
-            let suffix =
-                if number == 0 { suffix.to_string() } else { format!("{suffix}{number}") };
+            let suffix = if number == 0 { suffix.to_string() } else { format!("{suffix}{number}") };
             cut_name(table, columns, &suffix)
         })
         .find(|name| catalog.find_relation(schema, name).is_none())

@@ -49,7 +49,15 @@ impl Session {
         let options = self.ledger_options(&create.table_options)?;
         if let Some(query) = &create.query {
             return self
-                .create_table_as(statement, (schema, relation), create, query, options, empty, parameters)
+                .create_table_as(
+                    statement,
+                    (schema, relation),
+                    create,
+                    query,
+                    options,
+                    empty,
+                    parameters,
+                )
                 .await;
         }
         let written = create.columns.iter().map(column::read).collect::<Result<Vec<_>, _>>()?;
@@ -182,11 +190,10 @@ impl Session {
                     "storage parameter \"fillfactor\" has no effect: rows lie in blocks",
                 )),
                 other => {
-                    return Err(Error::new(
-                        "22023",
-                        format!("unrecognized parameter \"{other}\""),
-                    )
-                    .with_hint("The parameters of a ledger table are mode, redactable and retain."));
+                    return Err(Error::new("22023", format!("unrecognized parameter \"{other}\""))
+                        .with_hint(
+                            "The parameters of a ledger table are mode, redactable and retain.",
+                        ));
                 }
             }
         }
@@ -224,9 +231,10 @@ pub(super) fn mode_of(value: &str) -> Result<Mode, Error> {
 
 /// A time as days: `7 years`, `90 days`. A year is 366 days and a month 31: rows are kept at least so long.
 pub(super) fn days_of(value: &str) -> Result<u32, Error> {
-    let invalid =
-        || Error::new("22023", format!("invalid value for parameter \"retain\": \"{value}\""))
-            .with_hint("Write a number of days, weeks, months or years: '7 years'.");
+    let invalid = || {
+        Error::new("22023", format!("invalid value for parameter \"retain\": \"{value}\""))
+            .with_hint("Write a number of days, weeks, months or years: '7 years'.")
+    };
     let mut words = value.split_whitespace();
     let number: u32 = words.next().and_then(|word| word.parse().ok()).ok_or_else(invalid)?;
     let factor = match words.next().unwrap_or("days") {
@@ -256,8 +264,19 @@ pub(super) fn no_column(name: &str, table: &str) -> Error {
 /// Names that every table has already.
 pub(super) fn refuse_system_name(name: &str) -> Result<(), Error> {
     const SYSTEM: [&str; 14] = [
-        "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid", "ledger_block", "ledger_tx",
-        "ledger_time", "ledger_user", "ledger_version", "ledger_op", "ledger_valid_from",
+        "tableoid",
+        "xmin",
+        "cmin",
+        "xmax",
+        "cmax",
+        "ctid",
+        "ledger_block",
+        "ledger_tx",
+        "ledger_time",
+        "ledger_user",
+        "ledger_version",
+        "ledger_op",
+        "ledger_valid_from",
         "ledger_valid_to",
     ];
     if SYSTEM.contains(&name) {
@@ -300,7 +319,11 @@ fn refuse(create: &ast::CreateTable, using: Option<&str>) -> Result<(), Error> {
             "Use one table: old blocks need no partition to be dropped.",
         ),
         (create.on_commit.is_some(), "ON COMMIT", "There are no temporary tables."),
-        (create.strict || create.without_rowid, "a table option of another database", "Leave it out."),
+        (
+            create.strict || create.without_rowid,
+            "a table option of another database",
+            "Leave it out.",
+        ),
     ];
     match refused.iter().find(|(found, _, _)| *found) {
         Some((_, what, hint)) => Err(Error::unsupported(*what, *hint)),

@@ -29,12 +29,12 @@ pub(crate) fn type_of(data_type: &DataType) -> Result<Type, Error> {
         },
         DataType::DoublePrecision | DataType::Double(_) | DataType::Float8 => Type::Float8,
         DataType::Text => Type::Text,
-        DataType::Varchar(length) | DataType::CharacterVarying(length) | DataType::CharVarying(length) => {
-            match length_of(length.as_ref())? {
-                Some(length) => Type::Varchar(length),
-                None => Type::Text,
-            }
-        }
+        DataType::Varchar(length)
+        | DataType::CharacterVarying(length)
+        | DataType::CharVarying(length) => match length_of(length.as_ref())? {
+            Some(length) => Type::Varchar(length),
+            None => Type::Text,
+        },
         DataType::Char(length) | DataType::Character(length) => {
             Type::Char(length_of(length.as_ref())?.unwrap_or(1))
         }
@@ -104,9 +104,28 @@ fn custom(name: &str, modifiers: &[String]) -> Result<Type, Error> {
 
 fn refused(name: &str) -> Error {
     const KNOWN: [&str; 22] = [
-        "interval", "money", "xml", "inet", "cidr", "macaddr", "point", "box", "line", "circle",
-        "path", "polygon", "lseg", "tsvector", "tsquery", "bit", "time with time zone", "timetz",
-        "oid", "name", "hstore", "citext",
+        "interval",
+        "money",
+        "xml",
+        "inet",
+        "cidr",
+        "macaddr",
+        "point",
+        "box",
+        "line",
+        "circle",
+        "path",
+        "polygon",
+        "lseg",
+        "tsvector",
+        "tsquery",
+        "bit",
+        "time with time zone",
+        "timetz",
+        "oid",
+        "name",
+        "hstore",
+        "citext",
     ];
     if KNOWN.iter().any(|known| name.starts_with(known)) {
         return Error::unsupported(
@@ -229,7 +248,11 @@ pub(crate) fn wire_type(kind: &Type) -> (u32, i16, i32) {
 }
 
 /// A result column that is a table's column.
-pub(crate) fn result_column(table: ledger::Oid, column: &ledger::Column, name: &str) -> ResultColumn {
+pub(crate) fn result_column(
+    table: ledger::Oid,
+    column: &ledger::Column,
+    name: &str,
+) -> ResultColumn {
     let (type_oid, type_len, typmod) = wire_type(&column.kind);
     ResultColumn {
         name: name.to_string(),

@@ -128,9 +128,8 @@ impl VisitorMut for Namer<'_> {
             .and_then(|schema| self.catalog.schema(schema))
             .map(|schema| schema.name.clone());
         if let Some(schema) = schema {
-            let ident = |name: &str| {
-                ast::ObjectNamePart::Identifier(ast::Ident::with_quote('"', name))
-            };
+            let ident =
+                |name: &str| ast::ObjectNamePart::Identifier(ast::Ident::with_quote('"', name));
             *relation = ast::ObjectName(vec![ident(&schema), ident(object.name())]);
             self.found.push(oid);
         }
@@ -149,10 +148,7 @@ fn columns_of(
     for (place, (column, kind)) in planned.columns.iter().zip(&planned.types).enumerate() {
         let name = names.get(place).map_or_else(|| column.name.clone(), |name| name_of(&name.name));
         if columns.iter().any(|(found, _)| *found == name) {
-            return Err(Error::new(
-                "42701",
-                format!("column \"{name}\" specified more than once"),
-            ));
+            return Err(Error::new("42701", format!("column \"{name}\" specified more than once")));
         }
         let kind = match kind {
             crate::types::PgType::Unknown => ledger::Type::Text,
@@ -178,12 +174,16 @@ fn check_replacement(old: &View, new: &[(String, ledger::Type)]) -> Result<(), E
                 "42P16",
                 format!("cannot change name of view column \"{old_name}\" to \"{name}\""),
             )
-            .with_hint("Use ALTER VIEW ... RENAME COLUMN ... to change name of view column instead."));
+            .with_hint(
+                "Use ALTER VIEW ... RENAME COLUMN ... to change name of view column instead.",
+            ));
         }
         if old_kind != kind {
             return Err(Error::new(
                 "42P16",
-                format!("cannot change data type of view column \"{name}\" from {old_kind} to {kind}"),
+                format!(
+                    "cannot change data type of view column \"{name}\" from {old_kind} to {kind}"
+                ),
             ));
         }
     }

@@ -104,9 +104,8 @@ impl Session {
         if let ast::OnConflictAction::DoUpdate(update) = &conflict.action
             && !against.is_empty()
         {
-            let updates = self
-                .updates(statement, oid, table, alias, update, &against, parameters)
-                .await?;
+            let updates =
+                self.updates(statement, oid, table, alias, update, &against, parameters).await?;
             changes.extend(updates);
         }
         Ok(changes)
@@ -139,7 +138,16 @@ impl Session {
         for (version, proposed) in against {
             self.bounds.check()?;
             let Some(before) = self.look(|sight| sight.values(oid, *version))? else { continue };
-            let values = match quick(table, alias, &sets, update, &before, proposed.row(), parameters, zone)? {
+            let values = match quick(
+                table,
+                alias,
+                &sets,
+                update,
+                &before,
+                proposed.row(),
+                parameters,
+                zone,
+            )? {
                 Some(values) => values,
                 None => {
                     let (old, new): ([&[Value]; 1], [&[Value]; 1]) =
@@ -193,8 +201,7 @@ impl Session {
             ("excluded", oid, table, none.as_slice()),
         ])?;
         let context = self.query_context_with(statement, &[std::sync::Arc::new(at_hand)])?;
-        let options =
-            crate::read::PlanOptions { parameter_oids: oids, targets: Some(&kinds) };
+        let options = crate::read::PlanOptions { parameter_oids: oids, targets: Some(&kinds) };
         let planned = crate::read::plan_query(&context, &query, options)?;
         for (place, kind) in planned.parameters.iter().enumerate() {
             match found.get_mut(place) {
@@ -339,7 +346,10 @@ fn arbiters_of(
                 .ok_or_else(|| {
                     Error::new(
                         "42704",
-                        format!("constraint \"{name}\" for table \"{}\" does not exist", table.name),
+                        format!(
+                            "constraint \"{name}\" for table \"{}\" does not exist",
+                            table.name
+                        ),
                     )
                 })
         }

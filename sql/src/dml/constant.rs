@@ -41,7 +41,13 @@ pub(crate) fn constant(
             },
             _ => return Ok(None),
         },
-        ast::Expr::Cast { kind: ast::CastKind::Cast | ast::CastKind::DoubleColon, expr, data_type, format: None, .. } => {
+        ast::Expr::Cast {
+            kind: ast::CastKind::Cast | ast::CastKind::DoubleColon,
+            expr,
+            data_type,
+            format: None,
+            ..
+        } => {
             let (Ok(kind), Some(inner)) = (type_of(data_type), constant(expr, parameters, zone)?)
             else {
                 return Ok(None);

@@ -144,7 +144,11 @@ impl CopyIn {
     ///
     /// # Errors
     /// Refusals of the rules, bounds (54000), cancel. The COPY is over then, and nothing of it stays.
-    pub async fn push(&mut self, session: &mut Session, rows: Vec<Vec<Value>>) -> Result<(), Error> {
+    pub async fn push(
+        &mut self,
+        session: &mut Session,
+        rows: Vec<Vec<Value>>,
+    ) -> Result<(), Error> {
         let bounds = session.bounds.clone();
         bounds.within(Box::pin(self.take(session, rows))).await
     }

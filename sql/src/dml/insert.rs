@@ -55,12 +55,26 @@ impl Session {
         let rows = match &source {
             Source::Defaults => vec![Vec::new()],
             Source::Values(rows) if with.is_none() => {
-                match self.constant_rows(table, &columns, rows, !insert.columns.is_empty(), parameters)? {
+                match self.constant_rows(
+                    table,
+                    &columns,
+                    rows,
+                    !insert.columns.is_empty(),
+                    parameters,
+                )? {
                     Some(rows) => rows,
                     None => {
                         let query = insert.source.as_deref();
-                        self.planned_rows(statement, table, &columns, query, with, Some(rows), parameters)
-                            .await?
+                        self.planned_rows(
+                            statement,
+                            table,
+                            &columns,
+                            query,
+                            with,
+                            Some(rows),
+                            parameters,
+                        )
+                        .await?
                     }
                 }
             }
@@ -152,9 +166,7 @@ impl Session {
             columns.iter().map(|number| column_of(table, *number)).collect::<Result<_, _>>()?;
         let rows = self.rows_for(statement, &query, &targets, parameters).await?;
         let default_at = |row: usize, place: usize| {
-            values
-                .and_then(|rows| rows.get(row)?.get(place))
-                .is_some_and(is_default)
+            values.and_then(|rows| rows.get(row)?.get(place)).is_some_and(is_default)
         };
         Ok(rows
             .into_iter()
@@ -162,9 +174,11 @@ impl Session {
             .map(|(at, row)| {
                 row.into_iter()
                     .enumerate()
-                    .map(|(place, value)| {
-                        if default_at(at, place) { Cell::Default } else { Cell::Value(value) }
-                    })
+                    .map(
+                        |(place, value)| {
+                            if default_at(at, place) { Cell::Default } else { Cell::Value(value) }
+                        },
+                    )
                     .collect()
             })
             .collect())
@@ -282,7 +296,10 @@ pub(crate) fn target_columns(
     for name in names {
         let parts = parts_of(name)?;
         let [name] = parts.as_slice() else {
-            return Err(Error::unsupported("a part of a column as target", "Write the whole column."));
+            return Err(Error::unsupported(
+                "a part of a column as target",
+                "Write the whole column.",
+            ));
         };
         let column = table.find_column(name).ok_or_else(|| Error::UndefinedColumn {
             message: format!("column \"{name}\" of relation \"{}\" does not exist", table.name),

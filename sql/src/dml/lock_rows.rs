@@ -182,8 +182,8 @@ impl Session {
         let catalog = self.catalog()?;
         let mut found = Vec::new();
         for from in &select.from {
-            let factors = std::iter::once(&from.relation)
-                .chain(from.joins.iter().map(|join| &join.relation));
+            let factors =
+                std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation));
             for factor in factors {
                 let whole = ast::TableWithJoins { relation: factor.clone(), joins: Vec::new() };
                 let Ok(target) = target_of(&whole) else { continue };
@@ -191,7 +191,9 @@ impl Session {
                     .iter()
                     .filter(|lock| lock.of.is_empty() || lock.of.contains(&target.alias))
                     .collect();
-                let Some(strength) = wanted.iter().map(|lock| lock.strength).max() else { continue };
+                let Some(strength) = wanted.iter().map(|lock| lock.strength).max() else {
+                    continue;
+                };
                 let wait = wanted.iter().map(|lock| lock.wait).find(|wait| *wait != RowWait::Wait);
                 let Ok(table) = self.find_table(&catalog, &target.name) else {
                     return Err(Error::unsupported(

@@ -60,9 +60,8 @@ impl Session {
         }
         let (query, targets) = merge_query(table, &target.alias, merge, &clauses, with)?;
         let changes = loop {
-            let changes = self
-                .merged(statement, oid, table, &query, &targets, &clauses, parameters)
-                .await?;
+            let changes =
+                self.merged(statement, oid, table, &query, &targets, &clauses, parameters).await?;
             if self.settle(oid, &changes).await? == Settled::Done {
                 break changes;
             }
@@ -88,8 +87,7 @@ impl Session {
             Some(column) => PgType::of(&column.kind),
             None => PgType::Bool,
         }));
-        let (planned, batches) =
-            self.collect(&context, query, Some(&kinds), parameters).await?;
+        let (planned, batches) = self.collect(&context, query, Some(&kinds), parameters).await?;
         self.admit_reads(&planned)?;
         let zone = self.zone();
         let mut seen = BTreeSet::new();
@@ -119,7 +117,9 @@ impl Session {
                         "21000",
                         "MERGE command cannot affect row a second time",
                     )
-                    .with_hint("Ensure that not more than one source row matches any one target row."));
+                    .with_hint(
+                        "Ensure that not more than one source row matches any one target row.",
+                    ));
                 }
                 let Some(before) = self.look(|sight| sight.values(oid, version))? else {
                     return Err(Error::internal("a selected row that isn't there"));
@@ -259,12 +259,10 @@ fn merge_query<'t>(
     clauses: &[Clause<'_>],
     with: Option<&ast::With>,
 ) -> Result<(ast::Query, Vec<Option<&'t Column>>), Error> {
-    let number = |number: usize| ast::Expr::Value(ast::Value::Number(number.to_string(), false).into());
-    let arms: Vec<(ast::Expr, ast::Expr)> = clauses
-        .iter()
-        .enumerate()
-        .map(|(at, clause)| (clause.guard.clone(), number(at)))
-        .collect();
+    let number =
+        |number: usize| ast::Expr::Value(ast::Value::Number(number.to_string(), false).into());
+    let arms: Vec<(ast::Expr, ast::Expr)> =
+        clauses.iter().enumerate().map(|(at, clause)| (clause.guard.clone(), number(at))).collect();
     let mut items = vec![item(alias, "ledger_version"), unnamed(case(arms))];
     let mut targets = Vec::new();
     let mut push = |at: usize, value: &ast::Expr, column: &'t Column| -> Result<(), Error> {

@@ -81,7 +81,9 @@ pub(super) fn plain_columns<'t>(
     };
     for item in items {
         match item {
-            ast::SelectItem::Wildcard(options) if *options == ast::WildcardAdditionalOptions::default() => {
+            ast::SelectItem::Wildcard(options)
+                if *options == ast::WildcardAdditionalOptions::default() =>
+            {
                 all(&mut columns);
             }
             ast::SelectItem::QualifiedWildcard(

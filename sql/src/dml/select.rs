@@ -146,7 +146,9 @@ pub(crate) fn values_at(
                 .with_hint("You will need to rewrite or cast the expression.")
             })?;
             match (value, kind) {
-                (Value::Text(text), PgType::Unknown) => Ok(Value::parse(&text, &column.kind, &zone)?),
+                (Value::Text(text), PgType::Unknown) => {
+                    Ok(Value::parse(&text, &column.kind, &zone)?)
+                }
                 (value, _) => assign_value(value, column, zone),
             }
         })
@@ -164,9 +166,7 @@ pub(super) fn relation(name: &[String], alias: Option<&str>) -> ast::TableWithJo
     ast::TableWithJoins {
         relation: ast::TableFactor::Table {
             name: ast::ObjectName(
-                name.iter()
-                    .map(|part| ast::ObjectNamePart::Identifier(ident(part)))
-                    .collect(),
+                name.iter().map(|part| ast::ObjectNamePart::Identifier(ident(part))).collect(),
             ),
             alias: alias.map(|alias| ast::TableAlias {
                 explicit: true,

@@ -72,8 +72,7 @@ pub(super) fn sets_of<'a>(
                 "Column \"{name}\" is an identity column defined as GENERATED ALWAYS."
             )));
         }
-        let set =
-            if is_default(&value) { Set::Default } else { Set::Expression(Box::new(value)) };
+        let set = if is_default(&value) { Set::Default } else { Set::Expression(Box::new(value)) };
         sets.push((column.number, set));
         Ok::<(), Error>(())
     };
@@ -164,9 +163,8 @@ impl Session {
         let tag = format!("UPDATE {}", changes.len());
         let rows: Vec<&[Value]> = changes.iter().map(Change::row).collect();
         let returning = update.returning.as_deref();
-        let outcome = self
-            .give(statement, oid, Some(&target.alias), &rows, returning, parameters, tag)
-            .await;
+        let outcome =
+            self.give(statement, oid, Some(&target.alias), &rows, returning, parameters, tag).await;
         if extra.is_empty() { outcome } else { outcome.map_err(beside_own) }
     }
 
@@ -200,10 +198,7 @@ fn column_of_query(query: &ast::Query, at: usize, wanted: usize) -> Result<ast::
         return Err(Error::unsupported("SET (…) = this query", "Write a plain SELECT."));
     };
     let plain = select.projection.iter().all(|item| {
-        matches!(
-            item,
-            ast::SelectItem::UnnamedExpr(_) | ast::SelectItem::ExprWithAlias { .. }
-        )
+        matches!(item, ast::SelectItem::UnnamedExpr(_) | ast::SelectItem::ExprWithAlias { .. })
     });
     if !plain {
         return Err(Error::unsupported("SET (…) = (SELECT * …)", "Name the columns."));
@@ -305,4 +300,3 @@ pub(crate) fn table_name(update: &ast::Update) -> Result<(Vec<String>, String), 
     let target = target_of(&update.table)?;
     Ok((target.name, target.alias))
 }
-

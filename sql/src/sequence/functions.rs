@@ -88,9 +88,7 @@ fn sequence(call: &Call<'_>, argument: Option<&Datum>) -> Result<(Oid, String), 
     })?;
     match catalog.get(oid) {
         Some(Object::Sequence(sequence)) => Ok((oid, sequence.name.clone())),
-        Some(other) => {
-            Err(Error::new("42809", format!("\"{}\" is not a sequence", other.name())))
-        }
+        Some(other) => Err(Error::new("42809", format!("\"{}\" is not a sequence", other.name()))),
         None => Err(Error::new("42P01", format!("relation with OID {} does not exist", oid.0))),
     }
 }
@@ -100,9 +98,9 @@ fn named(context: &QueryContext, text: &str) -> Result<Option<Oid>, Error> {
     let catalog = &context.catalog;
     let (schema, relation) = split(catalog, &parts)?;
     Ok(match schema {
-        Some(schema) => catalog
-            .find_schema(schema)
-            .and_then(|schema| catalog.find_relation(schema, relation)),
+        Some(schema) => {
+            catalog.find_schema(schema).and_then(|schema| catalog.find_relation(schema, relation))
+        }
         None => context
             .search_path
             .iter()

@@ -118,7 +118,8 @@ impl Session {
         };
         let engine = Arc::clone(&self.engine);
         let tables: Vec<ledger::Oid> = own.overlay.tables().collect();
-        let reads = (own.isolation == Isolation::Serializable).then(|| std::mem::take(&mut own.reads));
+        let reads =
+            (own.isolation == Isolation::Serializable).then(|| std::mem::take(&mut own.reads));
         let task = tokio::spawn(async move {
             // One SERIALIZABLE writer after the other: what was validated still holds when it is ordered.
             let _alone = match &reads {

@@ -15,10 +15,8 @@ impl Session {
     pub(super) fn begin_block(&mut self, modes: Modes, start: bool) -> Result<Outcome, Error> {
         let tag = if start { "START TRANSACTION" } else { "BEGIN" };
         if self.transaction.as_ref().is_some_and(|own| own.explicit) {
-            self.notices.push(Report::warning(
-                "25001",
-                "there is already a transaction in progress",
-            ));
+            self.notices
+                .push(Report::warning("25001", "there is already a transaction in progress"));
             return Ok(Outcome::done(tag));
         }
         self.transaction_mut().explicit = true;

@@ -206,7 +206,8 @@ impl Session {
                 }
             },
         };
-        let alias = insert.table_alias.as_ref().map(|alias| crate::statement::name_of(&alias.alias));
+        let alias =
+            insert.table_alias.as_ref().map(|alias| crate::statement::name_of(&alias.alias));
         let alias = alias.as_deref().unwrap_or(&table.name);
         let columns =
             self.know_returning(statement, oid, table, alias, insert.returning.as_deref())?;
@@ -223,7 +224,8 @@ fn plain_parameters(query: &ast::Query, targets: &[&Column], oids: &[u32]) -> Op
             match expression {
                 ast::Expr::Value(value) => {
                     if let ast::Value::Placeholder(name) = &value.value {
-                        let place = name.strip_prefix('$')?.parse::<usize>().ok()?.checked_sub(1)?;
+                        let place =
+                            name.strip_prefix('$')?.parse::<usize>().ok()?.checked_sub(1)?;
                         if place >= 65_535 {
                             return None;
                         }
@@ -237,7 +239,8 @@ fn plain_parameters(query: &ast::Query, targets: &[&Column], oids: &[u32]) -> Op
                     }
                 }
                 other if dml::is_default(other) => {}
-                ast::Expr::UnaryOp { expr, .. } if matches!(expr.as_ref(), ast::Expr::Value(_)) => {}
+                ast::Expr::UnaryOp { expr, .. } if matches!(expr.as_ref(), ast::Expr::Value(_)) => {
+                }
                 _ => return None,
             }
         }

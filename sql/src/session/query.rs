@@ -80,9 +80,10 @@ impl Session {
     ) -> Result<Arc<Planned>, Error> {
         let changed = self.transaction.as_ref().is_some_and(|own| own.overlay.catalog().is_some());
         if let Some(prepared) = prepared {
-            let cached = prepared.planned.as_ref().filter(|_| {
-                !changed && prepared.catalog == context.catalog.version()
-            });
+            let cached = prepared
+                .planned
+                .as_ref()
+                .filter(|_| !changed && prepared.catalog == context.catalog.version());
             if let Some(planned) = cached {
                 return Ok(Arc::clone(planned));
             }

@@ -27,16 +27,13 @@ pub(crate) fn text_column(name: &str) -> ResultColumn {
 }
 
 /// Rows of texts, at hand.
-pub(crate) fn text_rows(
-    names: &[&str],
-    rows: &[Vec<String>],
-    tag: Tag,
-) -> Result<Outcome, Error> {
+pub(crate) fn text_rows(names: &[&str], rows: &[Vec<String>], tag: Tag) -> Result<Outcome, Error> {
     let fields: Vec<Field> =
         names.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect();
     let columns: Vec<ArrayRef> = (0..names.len())
         .map(|at| {
-            let texts: StringArray = rows.iter().map(|row| row.get(at).map(String::as_str)).collect();
+            let texts: StringArray =
+                rows.iter().map(|row| row.get(at).map(String::as_str)).collect();
             Arc::new(texts) as ArrayRef
         })
         .collect();
@@ -172,9 +169,9 @@ impl Session {
             Some(name) => {
                 let snapshot = self.engine.state.snapshot();
                 let catalog = snapshot.catalog();
-                let oid = catalog
-                    .find_role(name)
-                    .ok_or_else(|| Error::new("22023", format!("role \"{name}\" does not exist")))?;
+                let oid = catalog.find_role(name).ok_or_else(|| {
+                    Error::new("22023", format!("role \"{name}\" does not exist"))
+                })?;
                 let allowed = crate::privileges::roles_of(catalog, self.session_user.0);
                 let superuser =
                     catalog.role(self.session_user.0).is_some_and(|role| role.superuser);
@@ -199,9 +196,9 @@ impl Session {
             Some(name) => {
                 let snapshot = self.engine.state.snapshot();
                 let catalog = snapshot.catalog();
-                let oid = catalog
-                    .find_role(name)
-                    .ok_or_else(|| Error::new("22023", format!("role \"{name}\" does not exist")))?;
+                let oid = catalog.find_role(name).ok_or_else(|| {
+                    Error::new("22023", format!("role \"{name}\" does not exist"))
+                })?;
                 if !catalog.role(self.login.0).is_some_and(|role| role.superuser) {
                     return Err(Error::new(
                         "42501",

@@ -99,8 +99,5 @@ fn int(value: &Value) -> i64 {
 }
 
 fn ints(engine: &Engine, name: &str) -> Vec<Vec<i64>> {
-    rows(engine, name)
-        .iter()
-        .map(|row| row.iter().map(int).collect())
-        .collect()
+    rows(engine, name).iter().map(|row| row.iter().map(int).collect()).collect()
 }

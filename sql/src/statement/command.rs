@@ -130,7 +130,11 @@ pub(crate) enum Command {
         with: Option<ast::With>,
     },
     /// CREATE TABLE, with its access method, and whether it is made WITH NO DATA.
-    CreateTable { create: Box<ast::CreateTable>, using: Option<String>, empty: bool },
+    CreateTable {
+        create: Box<ast::CreateTable>,
+        using: Option<String>,
+        empty: bool,
+    },
     AlterRelation {
         kind: RelationKind,
         name: Vec<String>,

@@ -27,8 +27,13 @@ async fn foreign_keys_cascade() {
 async fn alter_table() {
     let engine = engine();
     let mut session = session(&engine);
-    run(&mut session, "create table t (a int); insert into t values (1), (2)").await.expect("table");
-    assert_eq!(tag(&mut session, "alter table t add column b int not null default 5").await, "ALTER TABLE");
+    run(&mut session, "create table t (a int); insert into t values (1), (2)")
+        .await
+        .expect("table");
+    assert_eq!(
+        tag(&mut session, "alter table t add column b int not null default 5").await,
+        "ALTER TABLE"
+    );
     assert_eq!(ints(&engine, "t"), [[1, 5], [2, 5]]);
     assert_eq!(tag(&mut session, "alter table t add primary key (a)").await, "ALTER TABLE");
     assert_eq!(state(&mut session, "insert into t values (1)").await, "23505");
@@ -44,11 +49,15 @@ async fn alter_table() {
 async fn roles_and_grants() {
     let engine = engine();
     let mut admin = session(&engine);
-    run(&mut admin, "create role ann login password 'x'; create table t (a int)").await.expect("role");
+    run(&mut admin, "create role ann login password 'x'; create table t (a int)")
+        .await
+        .expect("role");
     let mut ann = engine.session("ann", Vec::new()).expect("ann");
     assert_eq!(state(&mut ann, "insert into t values (1)").await, "42501");
     assert_eq!(state(&mut ann, "create table u (a int)").await, "42501");
-    run(&mut admin, "grant insert on t to ann; grant create on schema public to ann").await.expect("grant");
+    run(&mut admin, "grant insert on t to ann; grant create on schema public to ann")
+        .await
+        .expect("grant");
     assert_eq!(state(&mut ann, "insert into t values (1)").await, "00000");
     assert_eq!(state(&mut ann, "create table u (a int)").await, "00000");
     run(&mut admin, "revoke insert on t from ann").await.expect("revoke");

@@ -15,8 +15,14 @@ async fn update_and_delete() {
     .await
     .expect("tables");
     assert_eq!(tag(&mut session, "update t set b = b + 1 where a <> 3").await, "UPDATE 2");
-    assert_eq!(tag(&mut session, "update t set b = u.d from u where u.a = t.a and t.a = 2").await, "UPDATE 1");
-    assert_eq!(tag(&mut session, "update t set (b, c) = (5, 'z') where a = 3 returning a, b + 1").await, "UPDATE 1");
+    assert_eq!(
+        tag(&mut session, "update t set b = u.d from u where u.a = t.a and t.a = 2").await,
+        "UPDATE 1"
+    );
+    assert_eq!(
+        tag(&mut session, "update t set (b, c) = (5, 'z') where a = 3 returning a, b + 1").await,
+        "UPDATE 1"
+    );
     assert_eq!(tag(&mut session, "select a, b from t where b in (11, 8, 5)").await, "SELECT 3");
     assert_eq!(state(&mut session, "update t set a = 1").await, "23505");
     assert_eq!(tag(&mut session, "update t set a = a + 1").await, "UPDATE 3");
@@ -27,7 +33,10 @@ async fn update_and_delete() {
     assert_eq!(tag(&mut session, "select * from t").await, "SELECT 3");
     assert_eq!(tag(&mut session, "create table v as select a, b from t").await, "SELECT 3");
     assert_eq!(ints(&engine, "v").len(), 3);
-    assert_eq!(tag(&mut session, "create view w as select a from v where b > 7; select * from w").await, "SELECT 2");
+    assert_eq!(
+        tag(&mut session, "create view w as select a from v where b > 7; select * from w").await,
+        "SELECT 2"
+    );
     assert_eq!(state(&mut session, "drop table v").await, "2BP01");
 }
 
@@ -38,7 +47,9 @@ async fn read_your_writes() {
     run(&mut session, "create table t (a int primary key, b int); insert into t values (1, 1)")
         .await
         .expect("table");
-    run(&mut session, "begin; insert into t values (2, 2); update t set b = b * 10").await.expect("writes");
+    run(&mut session, "begin; insert into t values (2, 2); update t set b = b * 10")
+        .await
+        .expect("writes");
     assert_eq!(tag(&mut session, "select * from t where b in (10, 20)").await, "SELECT 2");
     assert_eq!(tag(&mut session, "update t set b = b + 1 where a = 2").await, "UPDATE 1");
     assert_eq!(tag(&mut session, "delete from t where a = 1").await, "DELETE 1");
@@ -54,9 +65,16 @@ async fn upserts() {
     run(&mut session, "create table t (a int primary key, b int); insert into t values (1, 1)")
         .await
         .expect("table");
-    assert_eq!(tag(&mut session, "insert into t values (1, 5), (2, 6) on conflict do nothing").await, "INSERT 0 1");
     assert_eq!(
-        tag(&mut session, "insert into t values (1, 5), (3, 7) on conflict (a) do update set b = excluded.b").await,
+        tag(&mut session, "insert into t values (1, 5), (2, 6) on conflict do nothing").await,
+        "INSERT 0 1"
+    );
+    assert_eq!(
+        tag(
+            &mut session,
+            "insert into t values (1, 5), (3, 7) on conflict (a) do update set b = excluded.b"
+        )
+        .await,
         "INSERT 0 2"
     );
     assert_eq!(
@@ -65,10 +83,17 @@ async fn upserts() {
     );
     assert_eq!(ints(&engine, "t"), [[1, 10], [2, 6], [3, 7]]);
     assert_eq!(
-        state(&mut session, "insert into t values (9, 5), (9, 6) on conflict (a) do update set b = 1").await,
+        state(
+            &mut session,
+            "insert into t values (9, 5), (9, 6) on conflict (a) do update set b = 1"
+        )
+        .await,
         "21000"
     );
-    assert_eq!(state(&mut session, "insert into t values (9, 5) on conflict (b) do nothing").await, "42P10");
+    assert_eq!(
+        state(&mut session, "insert into t values (9, 5) on conflict (b) do nothing").await,
+        "42P10"
+    );
 }
 
 #[tokio::test]
@@ -103,7 +128,9 @@ async fn higher_levels_fail() {
     run(&mut one, "rollback").await.expect("rollback");
     // Write skew.
     for session in [&mut one, &mut two] {
-        run(session, "begin isolation level serializable; select sum(b) from t").await.expect("begin");
+        run(session, "begin isolation level serializable; select sum(b) from t")
+            .await
+            .expect("begin");
     }
     run(&mut one, "update t set b = 1 where a = 1").await.expect("one");
     run(&mut two, "update t set b = 1 where a = 2").await.expect("two");
@@ -125,8 +152,13 @@ async fn locks_and_limits() {
         "SELECT 1"
     );
     assert_eq!(state(&mut two, "set lock_timeout = 50; delete from t").await, "55P03");
-    assert_eq!(state(&mut two, "set statement_timeout = 50; set lock_timeout = 0; delete from t").await, "57014");
-    run(&mut two, "set statement_timeout = 0; begin; delete from t where a = 2").await.expect("delete");
+    assert_eq!(
+        state(&mut two, "set statement_timeout = 50; set lock_timeout = 0; delete from t").await,
+        "57014"
+    );
+    run(&mut two, "set statement_timeout = 0; begin; delete from t where a = 2")
+        .await
+        .expect("delete");
     let waiting = tokio::spawn(async move {
         let result = state(&mut one, "delete from t where a = 2").await;
         run(&mut one, "rollback").await.expect("rollback");
@@ -145,7 +177,9 @@ async fn cursors_and_settings() {
     let mut session = session(&engine);
     run(&mut session, "create table t (a int)").await.expect("table");
     run(&mut session, "insert into t values (1), (2), (3)").await.expect("rows");
-    run(&mut session, "begin; declare c cursor for select * from t order by a").await.expect("cursor");
+    run(&mut session, "begin; declare c cursor for select * from t order by a")
+        .await
+        .expect("cursor");
     assert_eq!(tag(&mut session, "fetch 2 from c").await, "FETCH 2");
     assert_eq!(tag(&mut session, "move backward 1 in c").await, "MOVE 1");
     assert_eq!(tag(&mut session, "fetch all in c").await, "FETCH 2");
@@ -159,7 +193,10 @@ async fn cursors_and_settings() {
         .await
         .expect("prepare");
     assert_eq!(tag(&mut session, "execute p (1)").await, "SELECT 2");
-    assert_eq!(tag(&mut session, "select nextval('s')").await, "42P01: relation \"s\" does not exist");
+    assert_eq!(
+        tag(&mut session, "select nextval('s')").await,
+        "42P01: relation \"s\" does not exist"
+    );
     run(&mut session, "create sequence s start 5").await.expect("sequence");
     assert_eq!(tag(&mut session, "select nextval('s'), currval('s'), lastval()").await, "SELECT 1");
 }
@@ -175,10 +212,14 @@ async fn updates_from_queries() {
     )
     .await
     .expect("tables");
-    assert_eq!(tag(&mut session, "update t set (b, c) = (select a, d from u) where t.a = 1").await, "UPDATE 1");
+    assert_eq!(
+        tag(&mut session, "update t set (b, c) = (select a, d from u) where t.a = 1").await,
+        "UPDATE 1"
+    );
     assert_eq!(ints(&engine, "t"), [[1, 1, 8]]);
     assert_eq!(
-        tag(&mut session, "update t set b = u.d from u where u.a = t.a returning t.b, t.b + 1").await,
+        tag(&mut session, "update t set b = u.d from u where u.a = t.a returning t.b, t.b + 1")
+            .await,
         "UPDATE 1"
     );
     assert_eq!(

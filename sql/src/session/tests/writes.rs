@@ -6,7 +6,10 @@ use super::{engine, ints, run, session, state, tag};
 async fn insert_autocommits() {
     let engine = engine();
     let mut session = session(&engine);
-    assert_eq!(tag(&mut session, "create table t (a int primary key, b bigint)").await, "CREATE TABLE");
+    assert_eq!(
+        tag(&mut session, "create table t (a int primary key, b bigint)").await,
+        "CREATE TABLE"
+    );
     assert_eq!(tag(&mut session, "insert into t values (1, 2), (3, null)").await, "INSERT 0 2");
     assert_eq!(tag(&mut session, "insert into t (b, a) values ('7', 2)").await, "INSERT 0 1");
     assert_eq!(ints(&engine, "t"), [[1, 2], [2, 7], [3, -1]]);
@@ -25,7 +28,9 @@ async fn insert_autocommits() {
 async fn serial_and_returning() {
     let engine = engine();
     let mut session = session(&engine);
-    run(&mut session, "create table t (id serial primary key, n int default 4)").await.expect("table");
+    run(&mut session, "create table t (id serial primary key, n int default 4)")
+        .await
+        .expect("table");
     assert_eq!(tag(&mut session, "insert into t default values returning id").await, "INSERT 0 1");
     assert_eq!(tag(&mut session, "insert into t (n) values (9), (default)").await, "INSERT 0 2");
     assert_eq!(ints(&engine, "t"), [[1, 4], [2, 9], [3, 4]]);
