@@ -157,7 +157,7 @@ impl Session {
     }
 
     /// No two rows may share a key of a new unique index.
-    pub(super) fn check_unique(&mut self, index: Oid) -> Result<(), Error> {
+    pub(super) fn check_unique(&self, index: Oid) -> Result<(), Error> {
         let catalog = self.catalog()?;
         let Some(definition) = catalog.index(index) else { return Ok(()) };
         let table = table_of(&catalog, definition.table)?;
@@ -190,11 +190,7 @@ impl Session {
     }
 
     /// No row may have NULL in columns that are NOT NULL from now on.
-    pub(super) fn check_not_null(
-        &mut self,
-        oid: Oid,
-        numbers: &[ColumnNumber],
-    ) -> Result<(), Error> {
+    pub(super) fn check_not_null(&self, oid: Oid, numbers: &[ColumnNumber]) -> Result<(), Error> {
         let bounds = self.bounds.clone();
         self.look(|sight| {
             let table = sight.table(oid)?;
@@ -248,7 +244,7 @@ impl Session {
     }
 
     /// Every row must pass a new CHECK.
-    fn check_rows(&mut self, oid: Oid, check: &Check) -> Result<(), Error> {
+    fn check_rows(&self, oid: Oid, check: &Check) -> Result<(), Error> {
         let bounds = self.bounds.clone();
         self.look(|sight| {
             let table = sight.table(oid)?;
@@ -331,7 +327,7 @@ impl Session {
     }
 
     /// Every row must have its parent.
-    fn check_children(&mut self, oid: Oid, foreign: &ForeignKey) -> Result<(), Error> {
+    fn check_children(&self, oid: Oid, foreign: &ForeignKey) -> Result<(), Error> {
         let bounds = self.bounds.clone();
         let zone = self.zone();
         self.look(|sight| {

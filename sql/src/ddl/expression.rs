@@ -11,7 +11,7 @@ use crate::session::Session;
 impl Session {
     /// A column's default; `DEFAULT NULL` is none.
     pub(super) fn default_rule(
-        &mut self,
+        &self,
         kind: &Type,
         expression: &ast::Expr,
     ) -> Result<Option<ColumnDefault>, Error> {
@@ -26,7 +26,7 @@ impl Session {
 
     /// A CHECK's rule, with what stands in its parentheses.
     pub(super) fn check_rule(
-        &mut self,
+        &self,
         table: &Table,
         expression: &ast::Expr,
     ) -> Result<(Rule, String), Error> {

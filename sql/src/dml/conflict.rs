@@ -175,7 +175,7 @@ impl Session {
 
     /// Adds the types of the parameters that ON CONFLICT brings.
     pub(crate) fn know_conflict(
-        &mut self,
+        &self,
         statement: &Statement,
         oid: Oid,
         table: &Table,

@@ -20,7 +20,7 @@ enum Source<'a> {
     /// `VALUES (…), (…)`
     Values(Vec<&'a [ast::Expr]>),
     /// Any other query.
-    Query(&'a ast::Query),
+    Query,
 }
 
 /// One value of a row to be inserted.
@@ -52,38 +52,23 @@ impl Session {
         let table = table_of(&catalog, oid)?;
         let columns = target_columns(table, &insert.columns)?;
         let source = source_of(insert);
-        let rows = match &source {
-            Source::Defaults => vec![Vec::new()],
+        let named = !insert.columns.is_empty();
+        let constant = match &source {
+            Source::Defaults => Some(vec![Vec::new()]),
             Source::Values(rows) if with.is_none() => {
-                match self.constant_rows(
-                    table,
-                    &columns,
-                    rows,
-                    !insert.columns.is_empty(),
-                    parameters,
-                )? {
-                    Some(rows) => rows,
-                    None => {
-                        let query = insert.source.as_deref();
-                        self.planned_rows(
-                            statement,
-                            table,
-                            &columns,
-                            query,
-                            with,
-                            Some(rows),
-                            parameters,
-                        )
-                        .await?
-                    }
-                }
+                self.constant_rows(table, &columns, rows, named, parameters)?
             }
-            Source::Values(_) => {
+            Source::Values(_) | Source::Query => None,
+        };
+        let rows = match constant {
+            Some(rows) => rows,
+            None => {
                 let query = insert.source.as_deref();
-                self.planned_rows(statement, table, &columns, query, with, None, parameters).await?
-            }
-            Source::Query(query) => {
-                self.planned_rows(statement, table, &columns, Some(query), with, None, parameters)
+                let values = match &source {
+                    Source::Values(rows) if with.is_none() => Some(rows.as_slice()),
+                    _ => None,
+                };
+                self.planned_rows(statement, table, &columns, query, with, values, parameters)
                     .await?
             }
         };
@@ -333,7 +318,7 @@ fn source_of(insert: &ast::Insert) -> Source<'_> {
             {
                 Source::Values(values.rows.iter().map(|row| row.content.as_slice()).collect())
             }
-            _ => Source::Query(query),
+            _ => Source::Query,
         },
     }
 }

@@ -46,7 +46,7 @@ impl Session {
 impl Session {
     /// The columns of RETURNING, before the statement runs.
     pub(crate) fn returning_columns(
-        &mut self,
+        &self,
         statement: &Statement,
         oid: Oid,
         table: &Table,

@@ -12,7 +12,7 @@ use ledger::Value;
 
 use super::{PlanOptions, Planned, collect, plan_query, query_memory};
 use crate::Error;
-use crate::functions::{cast, datum_at};
+use crate::functions::{Datum, cast, datum_at};
 use crate::outcome::Parameter;
 use crate::types::PgType;
 
@@ -41,15 +41,12 @@ fn shown(house: &House, planned: &Planned, batches: &[RecordBatch]) -> Result<St
                 let datum = datum_at(column.as_ref(), row)?;
                 let mut cell = String::new();
                 let text = match (&datum, kind) {
-                    (crate::functions::Datum::Null, _) => "NULL".to_owned(),
-                    (crate::functions::Datum::Bool(b), _) => if *b { "t" } else { "f" }.to_owned(),
-                    (
-                        crate::functions::Datum::Text(text),
-                        crate::types::PgType::Bpchar(Some(n)),
-                    ) => {
+                    (Datum::Null, _) => "NULL".to_owned(),
+                    (Datum::Bool(b), _) => if *b { "t" } else { "f" }.to_owned(),
+                    (Datum::Text(text), PgType::Bpchar(Some(n))) => {
                         format!("{text:<width$}", width = usize::try_from(*n).unwrap_or(0))
                     }
-                    (crate::functions::Datum::Text(text), _) => text.clone(),
+                    (Datum::Text(text), _) => text.clone(),
                     (datum, kind) => cast::text_of(&house.context, datum, kind),
                 };
                 write!(cell, "{text}").map_err(|error| Error::internal(error.to_string()))?;

@@ -91,6 +91,10 @@ impl Session {
         Ok(())
     }
 
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        reason = "a shared borrow of the session is not Send"
+    )]
     async fn hand_in(&mut self, own: &mut Transaction, held: Held) -> Result<Receipt, Error> {
         let operations = own.overlay.operations();
         if operations.len() > self.engine.config.transaction_operations {

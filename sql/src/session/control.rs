@@ -26,7 +26,7 @@ impl Session {
     }
 
     /// The settings `transaction_…` say how the transaction runs.
-    fn show_modes(&mut self) {
+    fn show_modes(&self) {
         let Some(own) = &self.transaction else { return };
         let isolation = match own.isolation {
             Isolation::ReadCommitted => "read committed",
@@ -80,7 +80,7 @@ impl Session {
     }
 
     /// `SET SESSION CHARACTERISTICS`
-    pub(super) fn set_characteristics(&mut self, modes: Modes) -> Result<Outcome, Error> {
+    pub(super) fn set_characteristics(&self, modes: Modes) -> Result<Outcome, Error> {
         self.shared.with_settings(|settings| {
             let mut set = |name, value: &str| settings.set(name, value, Scope::Session);
             if let Some(isolation) = modes.isolation {

@@ -126,7 +126,7 @@ impl Session {
     }
 
     fn know_query(
-        &mut self,
+        &self,
         statement: &Statement,
         query: &ast::Query,
         oids: &[u32],
@@ -145,7 +145,7 @@ impl Session {
     }
 
     fn know_selected(
-        &mut self,
+        &self,
         statement: &Statement,
         query: &ast::Query,
         targets: &[&Column],
@@ -161,7 +161,7 @@ impl Session {
     }
 
     fn know_returning(
-        &mut self,
+        &self,
         statement: &Statement,
         oid: ledger::Oid,
         table: &Table,
@@ -173,7 +173,7 @@ impl Session {
     }
 
     fn know_insert(
-        &mut self,
+        &self,
         statement: &Statement,
         insert: &ast::Insert,
         with: Option<&ast::With>,

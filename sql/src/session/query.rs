@@ -72,7 +72,7 @@ impl Session {
 
     /// The plan of a query: the prepared one while the catalog stays the same.
     fn plan(
-        &mut self,
+        &self,
         context: &QueryContext,
         query: &ast::Query,
         parameters: &[Parameter],
@@ -174,6 +174,10 @@ impl Session {
     }
 
     /// A query's plan and all its rows.
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        reason = "a shared borrow of the session is not Send"
+    )]
     pub(crate) async fn collect(
         &mut self,
         context: &QueryContext,
@@ -222,7 +226,7 @@ impl Session {
     }
 
     pub(super) fn nothing(
-        &mut self,
+        &self,
         tag: &'static str,
         tables: &[Vec<String>],
     ) -> Result<Outcome, Error> {

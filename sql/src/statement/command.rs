@@ -52,7 +52,7 @@ pub(crate) enum Command {
     Prepare {
         name: String,
         types: Vec<ast::DataType>,
-        statement: Box<Command>,
+        statement: Box<Self>,
     },
     Execute {
         name: String,
@@ -73,7 +73,7 @@ pub(crate) enum Command {
     Close(Option<String>),
     Explain {
         options: ExplainOptions,
-        statement: Box<Command>,
+        statement: Box<Self>,
     },
     Copy(Box<Copy>),
     CreateSequence {
