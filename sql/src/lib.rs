@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod copy;
 mod cursor;
 mod ddl;
+mod dialect;
 mod dml;
 pub mod engine;
 pub mod error;

@@ -17,7 +17,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast;
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
@@ -25,12 +24,12 @@ pub(crate) use command::*;
 use tokens::Tokens;
 
 use crate::Error;
+use crate::dialect::Postgres;
 
 /// The deepest nesting of a statement; past it 54001.
 const DEPTH: usize = 120;
 
-/// sqlparser's idea of PostgreSQL.
-static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
+static DIALECT: Postgres = Postgres;
 
 /// One statement of a client's text.
 #[derive(Clone, Debug)]
@@ -75,7 +74,7 @@ impl Statement {
 /// # Errors
 /// 42601 with a position; 54001 when it is nested too deeply; 0A000.
 pub fn parse(text: &str) -> Result<Vec<Statement>, Error> {
-    let dialect = PostgreSqlDialect {};
+    let dialect = Postgres;
     let tokens =
         Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| Error::Syntax {
             message: tokenizer_message(&error.message),
@@ -161,7 +160,7 @@ fn with_parser<T>(
 /// # Errors
 /// 42601.
 pub(crate) fn parse_expression(text: &str) -> Result<ast::Expr, Error> {
-    let dialect = PostgreSqlDialect {};
+    let dialect = Postgres;
     let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| {
         Error::Syntax { message: tokenizer_message(&error.message), position: None }
     })?;

@@ -6,7 +6,6 @@ use datafusion::common::Column;
 use datafusion::datasource::{TableProvider, provider_as_source};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast;
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use ledger::catalog::Object;
 use ledger::{ColumnNumber, Oid};
@@ -204,7 +203,7 @@ impl Binder<'_> {
         schema: &str,
     ) -> Result<(LogicalPlan, Relation), Error> {
         let mut statements =
-            Parser::parse_sql(&PostgreSqlDialect {}, &view.query).map_err(|error| {
+            Parser::parse_sql(&crate::dialect::Postgres, &view.query).map_err(|error| {
                 Error::internal(format!("the view {} doesn't parse: {error}", view.name))
             })?;
         let Some(ast::Statement::Query(query)) = statements.pop() else {
