@@ -1,4 +1,4 @@
-//! What can go wrong for a client, and how each kind is told: one exhaustive match from [`Error`] to
+//! What can go wrong for a client, and how each kind is told: one exhaustive match from [`enum@Error`] to
 //! the fields of PostgreSQL's ErrorResponse. It doesn't know the wire.
 
 mod fault;
