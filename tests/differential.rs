@@ -321,6 +321,7 @@ fn difference(
 }
 
 #[test]
+#[ignore = "a search for differences, not a check: run it with `cargo test -p server --test it differential -- --ignored`"]
 fn random_statements_mean_the_same() {
     let statements = number("STELE_TEST_STATEMENTS", 400);
     let mut random = Random::from_environment("STELE_TEST_SEED");
