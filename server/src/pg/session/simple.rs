@@ -31,7 +31,9 @@ impl<S: Stream> Session<S> {
         let statements = parsed.map_err(|panic| error::of_panic(panic.as_ref()))??;
         let last = statements.len().saturating_sub(1);
         for (place, statement) in statements.into_iter().enumerate() {
-            let prepared = self.prepare(statement, &[]).await?;
+            let mut prepared = self.prepare(statement, &[]).await?;
+            // Nothing was described yet: a table that changes meanwhile gives another shape, and no error.
+            prepared.columns = None;
             let outcome = self.execute(&prepared, Vec::new()).await?;
             let tag = self.answer(outcome).await?;
             // The last statement's answer is complete when the commit is durable, not before.
