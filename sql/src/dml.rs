@@ -11,7 +11,6 @@ mod insert;
 mod lock;
 mod lock_rows;
 mod merge;
-mod point;
 mod returning;
 mod select;
 mod truncate;
