@@ -197,6 +197,12 @@ pub(crate) fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
 }
 
+/// This package's folder, asked when the tests run: what the compiler saw is another checkout's when both share a
+/// target folder.
+pub(crate) fn manifest_folder() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo runs the tests").into()
+}
+
 /// The binary under test: this build's, or the one `STELE_TEST_BINARY` names.
 pub(crate) fn binary() -> PathBuf {
     std::env::var_os("STELE_TEST_BINARY")

@@ -305,7 +305,7 @@ fn run_all(engine: &str, scripts: &[PathBuf], run: impl Fn(&Path) -> Score + Syn
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests")
+    crate::server::manifest_folder().join("../tests")
 }
 
 fn scripts(folder: &str) -> Vec<PathBuf> {

@@ -46,7 +46,7 @@ const LICENSES: &[&str] = &[
 ];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    crate::server::manifest_folder().join("..")
 }
 
 /// All files of the repository under `folder` whose name ends so, build results aside.
@@ -206,7 +206,7 @@ fn dependencies_are_explained() {
 fn licences_are_allowed() {
     let rustc = Command::new("rustc").args(["--print", "host-tuple"]).output().unwrap();
     let host = String::from_utf8(rustc.stdout).unwrap();
-    let output = Command::new(env!("CARGO"))
+    let output = Command::new(std::env::var_os("CARGO").expect("cargo runs the tests"))
         .args(["metadata", "--format-version", "1", "--locked", "--offline"])
         // Packages for other systems alone are not even downloaded.
         .args(["--filter-platform", host.trim()])

@@ -1,7 +1,6 @@
 //! Configuration: units, layers, and the reference page.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use super::*;
 
@@ -58,7 +57,8 @@ fn unknown_names_and_impossible_values_are_errors() {
 /// `STELE_TEST_WRITE_DOCS=1` writes the page instead of checking it.
 #[test]
 fn the_reference_page_is_up_to_date() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/config.md");
+    let page =
+        PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../docs/config.md");
     if std::env::var_os("STELE_TEST_WRITE_DOCS").is_some() {
         std::fs::write(&page, reference()).unwrap();
     }

@@ -66,7 +66,7 @@ async fn answer(house: &House, query: &str) -> Result<String, Error> {
 }
 
 async fn check(file: &str) {
-    let path = format!("{}/src/read/{file}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/src/read/{file}", std::env::var("CARGO_MANIFEST_DIR").unwrap());
     let text = std::fs::read_to_string(path).unwrap();
     let house = House::new().await;
     let mut wrong = Vec::new();
