@@ -169,6 +169,26 @@ fn paths_in_the_docs_exist() {
 }
 
 #[test]
+fn decisions_are_numbered_and_listed() {
+    let folder = root().join("docs/decisions");
+    let index = fs::read_to_string(folder.join("README.md")).unwrap();
+    let mut complaints = Vec::new();
+    let pages = files(&folder, &[".md"]).into_iter().filter(|path| !path.ends_with("README.md"));
+    for (number, path) in (1..).zip(pages) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if !name.starts_with(&format!("{number:04}-")) {
+            complaints.push(format!("docs/decisions/{name}: number {number:04} is next"));
+        }
+        let page = fs::read_to_string(&path).unwrap();
+        let title = page.lines().next().unwrap_or_default().trim_start_matches("# ");
+        if !index.contains(&format!("- [{number:04}]({name}) {title}\n")) {
+            complaints.push(format!("docs/decisions/README.md does not list {name}: {title}"));
+        }
+    }
+    agree(&complaints);
+}
+
+#[test]
 fn every_test_file_is_part_of_the_binary() {
     let main = fs::read_to_string(root().join("tests/main.rs")).unwrap();
     let mut complaints = Vec::new();
