@@ -105,6 +105,9 @@ impl<V: View> Staged<V> {
     ) -> Result<(), Checked<V::Fault>> {
         check_texts(transaction)?;
         let before = self.catalog().clone();
+        if before.member_of_hash(transaction.member).is_none() {
+            return Err(Refusal::malformed("its member is none of this chain").into());
+        }
         let user = privilege::user(&before, &transaction.user)?;
         let may = privilege::Check::new(&before, user, transaction);
         // The row that each operation replaces, before it is gone.

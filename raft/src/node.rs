@@ -34,6 +34,9 @@ use crate::{
 const FOUNDER: NodeId = 0;
 /// Blocks that are read ahead of those applied when a node opens. Few, because a block may be large.
 const READ_AHEAD: usize = 4;
+/// Transactions at the chain's end whose signatures are checked when a node opens, sixteen rows counting as one
+/// more. All others are for `verify`.
+const CHECKED_SIGNATURES: usize = 4096;
 /// How long a single voter may take to elect itself before opening gives up.
 const ELECTION: Duration = Duration::from_secs(20);
 
@@ -207,11 +210,18 @@ impl Order for Node {
         Some(ledger::proof::Digest::sign(tip, &self.key))
     }
 
-    fn submit(&self, transaction: Transaction) -> BoxFuture<'static, Result<Receipt, SubmitError>> {
+    fn submit(
+        &self,
+        mut transaction: Transaction,
+    ) -> BoxFuture<'static, Result<Receipt, SubmitError>> {
+        let mut vouched = || transaction.vouch(&self.key, self.chain, &self.state.catalog());
         let queued = match (self.fault(), &self.running) {
             (Some(Fault::DiskFull { .. }), _) => Err(storage::Shortage::Disk.into()),
             (Some(fault), _) => Err(fault.into()),
-            (None, Some(running)) => running.sequencer.submit(transaction),
+            (None, Some(running)) => match vouched() {
+                Ok(()) => running.sequencer.submit(transaction),
+                Err(refusal) => Err(refusal.into()),
+            },
             (None, None) => Err(SubmitError::ShuttingDown),
         };
         Box::pin(async move {
@@ -263,7 +273,34 @@ fn replay(
     });
     let (state, Seen { last, members, fault }) = (state?, seen?);
     let fault = fault.or_else(|| blocks.damage().first().cloned().map(Fault::Damaged));
+    let forged = check_newest(blocks, &state)?;
+    let fault = fault.or(forged);
     Ok(Replayed { state, last, members, fault })
+}
+
+/// Checks the signatures in the newest blocks: a chain can be made longer by anyone who can write its files,
+/// but only a member can sign. Gives the damage of the lowest block that holds a forged transaction.
+fn check_newest(blocks: &BlockFile, state: &State) -> Result<Option<Fault>, Fault> {
+    let mut found = None;
+    let mut left = CHECKED_SIGNATURES;
+    for height in (1..state.next_height().0).rev().map(Height) {
+        let Some(block) = blocks.read(height)? else { break };
+        let before = state.snapshot_at(Height(height.0 - 1));
+        let before = before.map_err(|error| Fault::Internal(error.to_string()))?;
+        let key_of = |member| Some(before.catalog().member_of_hash(member)?.1.public_key);
+        for (place, transaction) in block.transactions.iter().enumerate() {
+            if let Err(error) = transaction.check_signatures(block.header.chain, key_of) {
+                let fault = damaged(blocks, height, &format!("transaction {place}: {error}"));
+                state.mark_damaged(height, fault.clone());
+                found = Some(fault);
+            }
+            left = left.saturating_sub(1 + transaction.operations.len() / 16);
+        }
+        if left == 0 {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// What reading all blocks showed.
@@ -280,7 +317,7 @@ fn read_all(blocks: &BlockFile, sender: SyncSender<Result<Block, Fault>>) -> See
     let count = blocks.tip().map_or(0, |tip| tip.height.0 + 1);
     for height in (0..count).map(Height) {
         let block = load(blocks, height).and_then(|block| {
-            seen.note(&block).map_err(|error| damaged(height, &error))?;
+            seen.note(&block).map_err(|error| damaged(blocks, height, &error))?;
             Ok(block)
         });
         let ends = block.is_err();
@@ -309,17 +346,13 @@ impl Seen {
 fn load(blocks: &BlockFile, height: Height) -> Result<Block, Fault> {
     let block = blocks.read(height)?;
     let block = block.ok_or_else(|| Fault::Internal(format!("no block {}", height.0)))?;
-    block.verify_body().map_err(|error| damaged(height, &error))?;
+    block.verify_body().map_err(|error| damaged(blocks, height, &error))?;
     Ok(Arc::unwrap_or_clone(block))
 }
 
-fn damaged(height: Height, detail: &dyn std::fmt::Display) -> Fault {
-    Fault::Damaged(Damage {
-        height: Some(height),
-        file: "block file".to_owned(),
-        offset: 0,
-        detail: detail.to_string(),
-    })
+fn damaged(blocks: &BlockFile, height: Height, detail: &dyn std::fmt::Display) -> Fault {
+    let (file, offset) = blocks.place(height);
+    Fault::Damaged(Damage { height: Some(height), file, offset, detail: detail.to_string() })
 }
 
 /// Starts consensus and waits until this node leads.

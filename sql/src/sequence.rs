@@ -205,21 +205,20 @@ async fn submit(
         idempotency_key: None,
         snapshot: engine.state.head().height,
         operations,
-        signature: ledger::transaction::Signature([0; 64]),
+        signature: ledger::transaction::Signature::NONE,
         endorsements: Vec::new(),
     };
     hand_in(engine, transaction).await
 }
 
-/// Signs a transaction, hands it in and waits for its receipt.
+/// Hands a transaction in, to be signed and ordered, and waits for its receipt.
 ///
 /// # Errors
 /// Why there is none.
 pub(crate) async fn hand_in(
     engine: &Engine,
-    mut transaction: ledger::Transaction,
+    transaction: ledger::Transaction,
 ) -> Result<Receipt, Error> {
-    engine.order.sign(&mut transaction)?;
     Ok(engine.order.submit(transaction).await?)
 }
 

@@ -337,6 +337,18 @@ impl BlockFile {
         read_at(&segment, position, height).map(|block| Some((Arc::new(block), true)))
     }
 
+    /// The file that a block lies in, and at which byte of it its record begins; for messages.
+    pub fn place(&self, height: Height) -> (String, u64) {
+        let inner = self.shared.inner.read();
+        let index = height.0.checked_sub(inner.first).and_then(|it| usize::try_from(it).ok());
+        let position = index.and_then(|index| inner.positions.get(index));
+        let segment = position.and_then(|it| inner.segments.get(it.segment as usize));
+        match (segment, position) {
+            (Some(segment), Some(position)) => (segment.name.clone(), position.offset()),
+            _ => ("block file".to_owned(), 0),
+        }
+    }
+
     /// Ends the writer after all that is queued, and frees the directory. Later writes fail.
     pub fn close(&self) {
         drop(self.commands.lock().take());
@@ -355,7 +367,7 @@ impl BlockSource for BlockFile {
         let (block, from_disk) = self.find(height)?.ok_or_else(missing)?;
         // Its checksum was right, but anyone can make one.
         if from_disk && let Err(error) = block.verify_body() {
-            let (file, offset, detail) = ("block file".to_owned(), 0, error.to_string());
+            let ((file, offset), detail) = (self.place(height), error.to_string());
             return Err(Damage { height: Some(height), file, offset, detail }.into());
         }
         Ok(block)

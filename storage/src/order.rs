@@ -19,7 +19,8 @@ pub trait Order: Send + Sync {
     /// The hash of this node's public key: what `Transaction::member` must hold.
     fn member(&self) -> Hash;
 
-    /// Sets `member` and `signature`. The transaction may not be changed afterwards.
+    /// Sets `member` and `signature`. The transaction may not be changed afterwards. One that comes unsigned
+    /// is signed when it is handed in.
     ///
     /// # Errors
     /// [`SubmitError::Refused`] when a row can't be committed to (its bytes don't fit its table).
@@ -31,7 +32,8 @@ pub trait Order: Send + Sync {
         None
     }
 
-    /// Hands a signed transaction in and waits until it is durable and applied on this node, or refused.
+    /// Hands a transaction in and waits until it is durable and applied on this node, or refused. An unsigned
+    /// one is signed by this node; the signatures of any other are checked against the members in force.
     ///
     /// The transaction is handed in when this function returns, not when the future is first polled;
     /// dropping the future doesn't take it back.

@@ -126,8 +126,13 @@ impl Order for Solo {
         Some(ledger::proof::Digest::sign(tip, &self.key))
     }
 
-    fn submit(&self, transaction: Transaction) -> BoxFuture<'static, Result<Receipt, SubmitError>> {
-        let outcome = self.order(transaction);
+    fn submit(
+        &self,
+        mut transaction: Transaction,
+    ) -> BoxFuture<'static, Result<Receipt, SubmitError>> {
+        let chain = self.tip.lock().chain;
+        let vouched = transaction.vouch(&self.key, chain, &self.state.catalog());
+        let outcome = vouched.map_err(Into::into).and_then(|()| self.order(transaction));
         Box::pin(async move { outcome })
     }
 }

@@ -9,7 +9,7 @@ use crate::catalog::{Index, IndexOrigin, Object};
 use crate::rule::{Comparison, Rule};
 use crate::table::{Action, Check, ForeignKey};
 use crate::transaction::{Signature, TransactionId};
-use crate::{Catalog, Column, ColumnNumber, Genesis, Hash, NodeKey, Table, Type, Value, key};
+use crate::{Catalog, Column, ColumnNumber, Genesis, NodeKey, Table, Type, Value, key};
 
 pub(crate) const PARENT: Oid = Oid(16384);
 pub(crate) const CHILD: Oid = Oid(16400);
@@ -81,7 +81,7 @@ pub(crate) fn transaction(operations: Vec<Operation>) -> Transaction {
     Transaction {
         id: TransactionId([1; 16]),
         user: "stele".to_owned(),
-        member: Hash::default(),
+        member: NodeKey::from_bytes(&[1; 32]).member(),
         statement: String::new(),
         idempotency_key: None,
         snapshot: Height(0),

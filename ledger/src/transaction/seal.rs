@@ -1,12 +1,14 @@
 //! Hashes and signatures of a transaction. The hash covers each row's commitment, never its payload.
 
+use std::collections::BTreeSet;
+
 use borsh::BorshSerialize;
 
 use super::{Endorsement, Operation, Signature, Transaction};
 use crate::codec::{DecodeError, encode};
 use crate::hash::{Domain, hash};
 use crate::signature::{NodeKey, PublicKey};
-use crate::{Hash, Oid, VersionId, merkle};
+use crate::{Catalog, Hash, Oid, Refusal, VersionId, merkle};
 
 /// Bytes of an operation on a row: kind, table, version replaced, commitment.
 fn row_operation(kind: u8, table: Oid, previous: Option<VersionId>, row: Option<Hash>) -> Hash {
@@ -114,6 +116,46 @@ impl Transaction {
     pub fn is_signed_by(&self, key: &PublicKey, chain: Hash) -> Result<bool, DecodeError> {
         let message = signed_message(chain, self.hash()?);
         Ok(key.member() == self.member && key.verify(message, &self.signature))
+    }
+
+    /// Makes sure that it is signed as a chain with this catalog takes it: an unsigned one is signed with the
+    /// key of the node that serves it; any other must be signed by members (see [`Self::check_signatures`]).
+    ///
+    /// # Errors
+    /// When it isn't, and when a row's bytes are damaged.
+    pub fn vouch(&mut self, key: &NodeKey, chain: Hash, catalog: &Catalog) -> Result<(), Refusal> {
+        if self.signature == Signature::NONE && self.endorsements.is_empty() {
+            return Ok(self.sign(key, chain)?);
+        }
+        let of = |member| catalog.member_of_hash(member).map(|(_, found)| found.public_key);
+        self.check_signatures(chain, of)
+    }
+
+    /// Checks its member's signature and every endorser's, of whom none may stand twice. `key_of` gives the
+    /// key of a member that is in force.
+    ///
+    /// # Errors
+    /// [`Refusal::Malformed`] when one is no member, or did not sign this transaction in this chain.
+    pub fn check_signatures(
+        &self,
+        chain: Hash,
+        key_of: impl Fn(Hash) -> Option<PublicKey>,
+    ) -> Result<(), Refusal> {
+        let message = signed_message(chain, self.hash()?);
+        let check = |member: Hash, signature: &Signature| match key_of(member) {
+            None => Err(Refusal::malformed(format!("{member} is no member"))),
+            Some(key) if key.member() == member && key.verify(message, signature) => Ok(()),
+            Some(_) => Err(Refusal::malformed(format!("it is not what member {member} signed"))),
+        };
+        check(self.member, &self.signature)?;
+        let mut seen = BTreeSet::new();
+        for endorsement in &self.endorsements {
+            if !seen.insert(endorsement.member) {
+                return Err(Refusal::malformed("a member endorses it twice"));
+            }
+            check(endorsement.member, &endorsement.signature)?;
+        }
+        Ok(())
     }
 }
 

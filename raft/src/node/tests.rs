@@ -295,3 +295,71 @@ async fn an_empty_directory_needs_a_genesis_block_and_a_chain_its_own_key() {
     let stranger = Options { key: NodeKey::from_bytes(&[4; 32]), ..options() };
     assert!(Node::open(disk, None, stranger).await.is_err());
 }
+
+/// Makes a chain longer by a block with these transactions, as anyone could who can write its files.
+fn append_by_hand(disk: &Arc<dyn Disk>, governance: Hash, transactions: Vec<Transaction>) {
+    let files = block_file::Options::default();
+    let blocks = BlockFile::open(Arc::clone(disk), files).unwrap();
+    let last = blocks.read(blocks.tip().unwrap().height).unwrap().unwrap();
+    let block = blocks.make_next(Proposal {
+        proposer: last.header.proposer,
+        governance,
+        stamp: last.stamp.clone(),
+        transactions,
+        ..Proposal::default()
+    });
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let done = Box::new(move |result| drop(sender.send(result)));
+    blocks.append(vec![Arc::new(block.unwrap())], done).unwrap();
+    receiver.recv().unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_member_signed_is_neither_taken_nor_read_back() {
+    let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());
+    let node = open(&disk).await.unwrap();
+    let first = node.submit(schema(&node, 1, None)).await.unwrap();
+    let refused = async |transaction| match node.submit(transaction).await {
+        Err(SubmitError::Refused(refusal)) => refusal.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let mut altered = schema(&node, 2, None);
+    altered.statement.push('x');
+    assert!(refused(altered).await.contains("is not what member"));
+    let stranger = NodeKey::from_bytes(&[4; 32]);
+    let mut foreign = schema(&node, 2, None);
+    foreign.sign(&stranger, node.chain()).unwrap();
+    assert!(refused(foreign.clone()).await.contains("is no member"));
+    let mut elsewhere = schema(&node, 2, None);
+    elsewhere.sign(&node.key, Hash([7; 32])).unwrap();
+    assert!(refused(elsewhere).await.contains("is not what member"));
+    let mut endorsed = schema(&node, 2, None);
+    endorsed.endorse(&stranger, node.chain()).unwrap();
+    assert!(refused(endorsed).await.contains("is no member"));
+    let mut twice = schema(&node, 2, None);
+    twice.endorse(&node.key, node.chain()).unwrap();
+    twice.endorse(&node.key, node.chain()).unwrap();
+    assert!(refused(twice).await.contains("twice"));
+    // An unsigned one is signed by the node.
+    let mut unsigned = schema(&node, 2, None);
+    unsigned.signature = Signature::NONE;
+    let receipt = node.submit(unsigned).await.unwrap();
+    let block = node.blocks().read(receipt.height).unwrap().unwrap();
+    let own = block.transactions[0].is_signed_by(&node.key.public(), node.chain());
+    assert!(own.unwrap());
+    let governance = node.state().catalog().governance();
+    node.shutdown().await;
+    drop(node);
+
+    append_by_hand(&disk, governance, vec![foreign]);
+    let node = open(&disk).await.unwrap();
+    let forged = node.state().head().height;
+    assert!(forged > first.height);
+    let fault = node.status().read_only.unwrap();
+    assert_eq!(fault.damaged_height(), Some(forged), "{fault}");
+    assert!(fault.to_string().contains("is no member"), "{fault}");
+    let report = node.state().verify(true, &mut |_| ()).unwrap();
+    assert!(report.damage().all(|damage| damage.height == Some(forged)), "{report:?}");
+    assert!(!report.is_sound());
+    node.shutdown().await;
+}

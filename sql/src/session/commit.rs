@@ -117,7 +117,7 @@ impl Session {
             idempotency_key: self.shared.settings().idempotency_key().map(str::to_string),
             snapshot,
             operations,
-            signature: ledger::transaction::Signature([0; 64]),
+            signature: ledger::transaction::Signature::NONE,
             endorsements: Vec::new(),
         };
         let engine = Arc::clone(&self.engine);

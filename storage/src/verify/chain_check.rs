@@ -132,11 +132,13 @@ impl ChainCheck {
     fn is_signed(&self, block: &Block, transaction: &Transaction) -> Option<bool> {
         let genesis = block.header.height.0 == 0;
         let chain = if genesis { Hash::default() } else { block.header.chain };
-        match self.members.get(&transaction.member) {
-            Some(key) => Some(transaction.is_signed_by(key, chain).unwrap_or(false)),
-            None if self.complete => Some(false),
-            None => None,
+        let mut signers =
+            transaction.endorsements.iter().map(|it| &it.member).chain([&transaction.member]);
+        if !self.complete && !signers.all(|member| self.members.contains_key(member)) {
+            return None;
         }
+        let key_of = |member| self.members.get(&member).copied();
+        Some(transaction.check_signatures(chain, key_of).is_ok())
     }
 
     /// Which transaction of a block with a wrong body was altered, if its signature tells.
