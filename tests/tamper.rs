@@ -48,6 +48,16 @@ fn edit(path: &PathBuf, at: usize, byte: u8) {
     file.sync_all().unwrap();
 }
 
+/// The block file that a text is in, and where its fifth byte is.
+fn place_of(server: &Server, text: &str) -> (PathBuf, usize) {
+    let files = block_files(server);
+    let found = files.iter().find_map(|(path, bytes)| {
+        let at = bytes.windows(text.len()).position(|w| w == text.as_bytes())?;
+        Some((path.clone(), at + 4))
+    });
+    found.expect("the row's text is in a block file")
+}
+
 fn filled() -> (Server, String) {
     let server = Server::start();
     let mut client = server.client();
@@ -68,14 +78,7 @@ fn an_edited_row_is_found() {
     let mut client = server.client();
     let sound = client.run("SELECT count(*) FROM ledger.verify() WHERE status <> 'ok'").unwrap();
     assert_eq!(sound.value(), Some("0"));
-    let files = block_files(&server);
-    let (path, at) = files
-        .iter()
-        .find_map(|(path, bytes)| {
-            let at = bytes.windows(MARK.len()).position(|w| w == MARK.as_bytes())?;
-            Some((path.clone(), at + "one ".len()))
-        })
-        .expect("the row's text is in a block file");
+    let (path, at) = place_of(&server, MARK);
     edit(&path, at, b'9');
 
     let wrong = client
@@ -143,4 +146,68 @@ fn any_flipped_bit_is_found() {
     }
     let (is_well, said) = verify(&server);
     assert!(is_well, "{said}");
+}
+
+/// What stands in a chain with a block that can't be read: all that lies before it, and nothing else.
+#[test]
+fn the_past_before_the_damage_can_be_read_and_nothing_else() {
+    let (mut server, height) = filled();
+    let height: u64 = height.parse().unwrap();
+    let mut client = server.client();
+    client.run("CREATE TABLE later (id int PRIMARY KEY)").unwrap();
+    client.run("INSERT INTO later VALUES (1)").unwrap();
+    let id = client.run("SELECT tx FROM ledger.transactions ORDER BY block DESC LIMIT 1").unwrap();
+    let newest = client.run("SELECT max(height) FROM ledger.blocks").unwrap();
+    let now = client.run("SELECT now()").unwrap();
+    drop(client);
+    server.stop();
+    let (path, at) = place_of(&server, MARK);
+    edit(&path, at, b'9');
+    server.start_again();
+
+    let mut client = server.client();
+    let file = path.file_name().unwrap().to_str().unwrap();
+    let (id, newest, now) = (id.value().unwrap(), newest.value().unwrap(), now.value().unwrap());
+    for sql in [
+        "SELECT * FROM treasure",
+        "SELECT what FROM treasure WHERE id = 1",
+        "SELECT * FROM later",
+        "SELECT nothing FROM treasure",
+        "SELECT count(*) FROM ledger.history('treasure')",
+        "SELECT count(*) FROM ledger.history('later')",
+        "SELECT count(*) FROM ledger.blocks",
+        "SELECT count(*) FROM ledger.transactions",
+        "SELECT * FROM ledger.tables",
+        "SELECT ledger.digest()",
+        "INSERT INTO treasure VALUES (100, 'new')",
+        "UPDATE treasure SET what = 'new'",
+        "DELETE FROM later",
+        "CREATE TABLE other (id int)",
+        "COPY later TO STDOUT",
+        &format!("SELECT * FROM ledger.as_of('treasure', 'block:{height}')"),
+        &format!("SELECT * FROM ledger.as_of('later', 'block:{newest}')"),
+        &format!("SELECT * FROM ledger.as_of('treasure', 'tx:{id}')"),
+        &format!("SELECT * FROM ledger.as_of('treasure', '{now}')"),
+    ] {
+        let failure = client.run(sql).unwrap_err();
+        assert_eq!(failure.sqlstate, "XX001", "{sql}: {failure}");
+        let names_it =
+            failure.message.contains(&format!("block {height} ")) && failure.message.contains(file);
+        assert!(names_it, "{sql}: {failure}");
+    }
+    let before = height - 1;
+    let past = format!("SELECT count(*) FROM ledger.as_of('treasure', 'block:{before}')");
+    assert_eq!(client.run(&past).unwrap().value(), Some("0"));
+    client.run(&format!("SET ledger.as_of = 'block:{before}'")).unwrap();
+    assert_eq!(client.run("SELECT count(*) FROM treasure").unwrap().value(), Some("0"));
+    let missing = client.run("SELECT * FROM later").unwrap_err();
+    assert_eq!(missing.sqlstate, "42P01", "{missing}");
+    let blocks = client.run("SELECT count(*) FROM ledger.blocks").unwrap();
+    assert_eq!(blocks.value(), Some(height.to_string().as_str()));
+    client.run("RESET ledger.as_of").unwrap();
+    assert_eq!(client.run("SELECT 1").unwrap().value(), Some("1"));
+    let wrong =
+        client.run("SELECT object, first_bad FROM ledger.verify() WHERE status <> 'ok'").unwrap();
+    assert_eq!(wrong.rows[0][0].as_deref(), Some(file));
+    assert_eq!(wrong.rows[0][1].as_deref(), Some(height.to_string().as_str()));
 }

@@ -12,10 +12,13 @@ use crate::settings::Zone;
 /// The state at a point of the chain.
 ///
 /// # Errors
-/// 22023 when the text names no point, or one that the chain doesn't have.
+/// 22023 when the text names no point, or one that the chain doesn't have; XX001 when that can't be told.
 pub fn snapshot(state: &State, text: &str, zone: Zone) -> Result<Snapshot, Error> {
     let height = height(state, text, zone)?;
     state.snapshot_at(height).map_err(|error| {
+        if let Some(fault) = state.cut() {
+            return fault.into();
+        }
         Error::new("22023", format!("the chain has no state as of \"{text}\""))
             .with_detail(error.to_string())
     })
@@ -24,7 +27,7 @@ pub fn snapshot(state: &State, text: &str, zone: Zone) -> Result<Snapshot, Error
 /// The newest block of a point of the chain.
 ///
 /// # Errors
-/// 22023 when the text names no point, or one that the chain doesn't have.
+/// 22023 when the text names no point, or one that the chain doesn't have; XX001 when that can't be told.
 pub fn height(state: &State, text: &str, zone: Zone) -> Result<Height, Error> {
     let text = text.trim();
     if let Some(number) = text.strip_prefix("block:") {
@@ -35,13 +38,28 @@ pub fn height(state: &State, text: &str, zone: Zone) -> Result<Height, Error> {
         return state
             .find_transaction(TransactionId(*id.as_bytes()))
             .map(|(height, _)| height)
-            .ok_or_else(|| Error::new("22023", format!("the chain has no transaction \"{id}\"")));
+            .ok_or_else(|| unknown(state, format!("the chain has no transaction \"{id}\"")));
     }
     let time = Value::parse(text, &Type::Timestamptz, &zone).map_err(|_| invalid(text))?;
     let Value::Timestamptz(time_us) = time else { return Err(invalid(text)) };
-    state
-        .height_at_time(time_us)
-        .ok_or_else(|| Error::new("22023", format!("the chain began after \"{text}\"")))
+    height_at(state, time_us)
+}
+
+/// The newest block not after a time, µs since 1970 UTC.
+///
+/// # Errors
+/// 22023 when the chain began later; the damage, when a block that can't be read may be the one.
+pub fn height_at(state: &State, time_us: i64) -> Result<Height, Error> {
+    let found = state.height_at_time(time_us);
+    match state.cut() {
+        Some(fault) if found == Some(state.head().height) => Err(fault.into()),
+        _ => found.ok_or_else(|| Error::new("22023", "the chain began after this time")),
+    }
+}
+
+/// What isn't in the chain as far as it can be read may be behind its damage.
+fn unknown(state: &State, message: String) -> Error {
+    state.cut().map_or_else(|| Error::new("22023", message), Error::from)
 }
 
 impl crate::session::Session {

@@ -195,8 +195,12 @@ impl Snapshot {
         see(&self.core.chain.read())
     }
 
-    /// Fails if nothing can be read at all.
-    pub(crate) fn check_cut(&self) -> Result<(), Fault> {
+    /// Fails if nothing can be read at all: the chain goes on behind a damaged block, where this state can't
+    /// follow. Then even what the catalog doesn't know may be there.
+    ///
+    /// # Errors
+    /// The damage.
+    pub fn check_cut(&self) -> Result<(), Fault> {
         self.cut.clone().map_or(Ok(()), Err)
     }
 

@@ -198,6 +198,12 @@ impl State {
         Ok(Snapshot::new(Arc::clone(&self.core), height, published.catalogs.at(height), None))
     }
 
+    /// Why the chain can't be followed past the newest block: the next one, or one after it, is damaged.
+    pub fn cut(&self) -> Option<Fault> {
+        let next = self.next_height();
+        self.core.damage.read().range(next..).next().map(|(_, fault)| fault.clone())
+    }
+
     /// The catalog of the newest block.
     pub fn catalog(&self) -> Arc<Catalog> {
         self.core.published.read().catalogs.newest()

@@ -13,6 +13,7 @@ pub(super) fn function() -> Function {
 
 fn digest(context: &QueryContext) -> Result<Datum, Error> {
     let snapshot = &context.snapshot;
+    snapshot.check_cut()?;
     let end = snapshot.height();
     let mut history = ledger::merkle::History::default();
     let mut last = None;

@@ -10,6 +10,9 @@ use crate::statement::{Command, Statement};
 use crate::transaction::{Isolation, TransactionStatus};
 use crate::{Error, normal};
 
+/// Errors that say that something isn't there: table, column, schema, object, function.
+const UNDEFINED: [&str; 5] = ["42P01", "42703", "3F000", "42704", "42883"];
+
 /// What a statement needs of its transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Need {
@@ -88,7 +91,8 @@ impl Session {
             let text = normal::statement(statement.text());
             self.transaction_mut().note(&text);
         }
-        let outcome = Box::pin(self.data(statement, parameters, prepared)).await?;
+        let outcome = Box::pin(self.data(statement, parameters, prepared)).await;
+        let outcome = outcome.map_err(|error| self.behind_damage(error))?;
         self.check_size()?;
         Ok(outcome)
     }
@@ -163,6 +167,16 @@ impl Session {
         self.shared.set_read_only(self.is_read_only());
         self.snapshot = Some(snapshot);
         Ok(())
+    }
+
+    /// What the catalog doesn't have may have been defined behind the damage that ends the readable chain: that
+    /// it doesn't exist can't be said then, only that it can't be read.
+    pub(super) fn behind_damage(&self, error: Error) -> Error {
+        let cut = self.snapshot.as_ref().and_then(|snapshot| snapshot.check_cut().err());
+        match cut {
+            Some(fault) if UNDEFINED.contains(&error.sqlstate().as_str()) => fault.into(),
+            _ => error,
+        }
     }
 
     /// A transaction whose idempotency key is in the chain already runs on the state before that one,
