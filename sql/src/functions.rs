@@ -29,6 +29,7 @@ mod json;
 mod math;
 pub(crate) mod operators;
 mod pattern;
+pub(crate) mod series;
 mod system;
 mod text;
 
@@ -374,6 +375,7 @@ static FUNCTIONS: LazyLock<HashMap<String, Vec<Arc<Function>>>> = LazyLock::new(
         format::functions(),
         json::functions(),
         array::functions(),
+        series::functions(),
         system::functions(),
     ];
     for function in all.into_iter().flatten() {

@@ -4,7 +4,6 @@
 
 mod chain;
 mod digest;
-mod lazy;
 mod past;
 #[cfg(test)]
 mod tests;
@@ -37,9 +36,7 @@ fn snapshot_at(context: &QueryContext, point: &Datum) -> Result<Snapshot, Error>
     match point {
         Datum::Text(text) => crate::as_of::snapshot(state, text, context.zone),
         Datum::Timestamptz(time_us) => {
-            let height = state
-                .height_at_time(*time_us)
-                .ok_or_else(|| Error::new("22023", "the chain began after this time"))?;
+            let height = crate::as_of::height_at(state, *time_us)?;
             state.snapshot_at(height).map_err(|error| Error::new("22023", error.to_string()))
         }
         Datum::Null => Err(Error::new("22004", "the point of the chain is NULL")),

@@ -1,14 +1,14 @@
-//! Functions of arrays, and the series and tables they unfold into. Arrays have one dimension, from 1.
+//! Functions of arrays, and the tables they unfold into. Arrays have one dimension, from 1.
 
 use std::cmp::Ordering;
 
 use super::text::{int, shown};
-use super::{Call, Datum, Function, Span};
+use super::{Call, Datum, Function};
 use crate::Error;
-use crate::types::{Numeric, PgType};
+use crate::types::PgType;
 
-/// A series or array has no more elements than this.
-const MAX_ITEMS: usize = 20_000_000;
+/// An array has no more elements than this.
+const MAX_ITEMS: usize = 10_000_000;
 
 #[expect(clippy::too_many_lines, reason = "a table with a line for each function")]
 pub(super) fn functions() -> Vec<Function> {
@@ -147,22 +147,6 @@ pub(super) fn functions() -> Vec<Function> {
             let (outer, inner) = (items(a, 0), items(a, 1));
             Ok(inner.iter().all(|i| !i.is_null() && outer.iter().any(|j| same(i, j))).into())
         }),
-        Function::row("generate_series(integer, integer, [integer]) setof integer", integers),
-        Function::row("generate_series(bigint, bigint, [bigint]) setof bigint", integers),
-        Function::row("generate_series(numeric, numeric, [numeric]) setof numeric", numerics)
-            .returning(|kinds| {
-                let shape = kinds.iter().filter_map(|kind| match kind {
-                    PgType::Numeric(n) => Some(*n),
-                    _ => None,
-                });
-                PgType::Numeric(shape.reduce(|a, b| a.common(&b)).unwrap_or(Numeric::UNCONSTRAINED))
-            }),
-        Function::row("generate_series(timestamp, timestamp, interval) setof timestamp", moments),
-        Function::row(
-            "generate_series(timestamptz, timestamptz, interval) setof timestamptz",
-            moments,
-        )
-        .stable(),
         Function::row("stele_mode(anyarray) anyelement", mode),
         Function::row(
             "stele_percentile_cont(double precision[], double precision) double precision",
@@ -336,76 +320,6 @@ fn to_text(call: &Call<'_>, args: &[Datum]) -> Result<Datum, Error> {
         }
     }
     Ok(parts.join(separator).into())
-}
-
-fn too_many() -> Error {
-    Error::new("53200", "out of memory")
-        .with_detail("A series has more than 20 million elements.")
-        .with_hint("Generate it in parts.")
-}
-
-fn no_step() -> Error {
-    Error::new("22023", "step size cannot equal zero")
-}
-
-fn integers(_: &Call<'_>, args: &[Datum]) -> Result<Datum, Error> {
-    let (from, to) = (int(args, 0), int(args, 1));
-    let step = if args.len() > 2 { int(args, 2) } else { 1 };
-    if step == 0 {
-        return Err(no_step());
-    }
-    let mut all = Vec::new();
-    let mut next = Some(from);
-    while let Some(value) = next.filter(|v| if step > 0 { *v <= to } else { *v >= to }) {
-        if all.len() >= MAX_ITEMS {
-            return Err(too_many());
-        }
-        all.push(Datum::Int(value));
-        next = value.checked_add(step);
-    }
-    Ok(Datum::Array(all))
-}
-
-fn numerics(_: &Call<'_>, args: &[Datum]) -> Result<Datum, Error> {
-    let number = |i: usize| args.get(i).map(Datum::numeric);
-    let one = ledger::Decimal { coefficient: 1, scale: 0 };
-    let (Some(from), Some(to)) = (number(0), number(1)) else { return Ok(Datum::Null) };
-    let step = number(2).unwrap_or(one);
-    if step.coefficient == 0 {
-        return Err(no_step());
-    }
-    let mut all = Vec::new();
-    let mut value = from;
-    while if step.coefficient > 0 { value <= to } else { value >= to } {
-        if all.len() >= MAX_ITEMS {
-            return Err(too_many());
-        }
-        all.push(Datum::Numeric(value));
-        value = value.plus(step)?;
-    }
-    Ok(Datum::Array(all))
-}
-
-fn moments(call: &Call<'_>, args: &[Datum]) -> Result<Datum, Error> {
-    let (Some(from), Some(to), Some(Datum::Interval(step))) =
-        (args.first(), args.get(1), args.get(2))
-    else {
-        return Ok(Datum::Null);
-    };
-    let forward = step.length() > 0;
-    if step.length() == 0 || *step == Span::default() {
-        return Err(no_step());
-    }
-    let mut all = Vec::new();
-    let mut value = from.clone();
-    while if forward { value.moment() <= to.moment() } else { value.moment() >= to.moment() } {
-        if all.len() >= MAX_ITEMS {
-            return Err(too_many());
-        }
-        all.push(value.clone());
-        value = super::datetime::plus(call.context, &value, step)?;
-    }
-    Ok(Datum::Array(all))
 }
 
 fn mode(_: &Call<'_>, args: &[Datum]) -> Result<Datum, Error> {

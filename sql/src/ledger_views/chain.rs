@@ -4,9 +4,9 @@ use ledger::Height;
 use ledger::table::Mode;
 use storage::{BlockRecord, Snapshot, TransactionRecord};
 
-use super::lazy::{self, Batches};
 use crate::Error;
 use crate::functions::Datum;
+use crate::lazy::{self, Batches};
 use crate::read::{QueryContext, VirtualTable};
 use crate::table::fault;
 use crate::types::PgType;
@@ -32,6 +32,9 @@ fn by_blocks(
     kinds: Vec<PgType>,
     rows: impl Fn(&Snapshot, std::ops::Range<Height>) -> Result<Vec<Vec<Datum>>, Error> + Send + 'static,
 ) -> Batches {
+    if let Err(damage) = snapshot.check_cut() {
+        return Box::new(std::iter::once(Err(fault(damage))));
+    }
     let end = snapshot.height().0 + 1;
     let starts = (0..end).step_by(usize::try_from(STEP).unwrap_or(1));
     Box::new(starts.map(move |start| {
@@ -166,7 +169,10 @@ pub(super) fn tables() -> VirtualTable {
         ("versions", PgType::Int8),
         ("last_block", PgType::Int8),
     ]);
-    lazy::small(columns, |context| Ok(table_rows(context)))
+    lazy::small(columns, |context| {
+        context.snapshot.check_cut().map_err(fault)?;
+        Ok(table_rows(context))
+    })
 }
 
 fn table_rows(context: &QueryContext) -> Vec<Vec<Datum>> {

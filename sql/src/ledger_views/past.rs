@@ -7,11 +7,11 @@ use ledger::catalog::Privilege;
 use ledger::{Catalog, ColumnNumber, Height, Object, Oid, Table};
 use storage::{ScanColumn, Snapshot, Versions};
 
-use super::lazy::{self, Batches};
 use super::{snapshot_at, state};
 use crate::Error;
 use crate::catalog::text::name_parts;
 use crate::functions::{Datum, datum_at};
+use crate::lazy::{self, Batches};
 use crate::read::{QueryContext, VirtualTable};
 use crate::table::{LedgerTable, SYSTEM_COLUMNS, fault};
 use crate::types::PgType;

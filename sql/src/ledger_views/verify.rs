@@ -2,8 +2,8 @@
 
 use storage::verify::FileReport;
 
-use super::lazy;
 use crate::functions::Datum;
+use crate::lazy;
 use crate::read::VirtualTable;
 use crate::table::fault;
 use crate::types::PgType;

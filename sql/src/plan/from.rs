@@ -562,12 +562,14 @@ impl Binder<'_> {
         if lists.ordinality {
             let fresh = self.fresh('u');
             let array = PgType::Array(Box::new(PgType::Int8));
-            exprs.push((ORDINALS.call(all, kinds, array), fresh.clone()));
+            exprs.push((ORDINALS.call(all.clone(), kinds, array), fresh.clone()));
             columns.push(("ordinality".to_owned(), Typed::new(column(&fresh), PgType::Int8)));
             names.push(fresh);
         }
-        let plan = project(plan, exprs)?;
-        let plan = unnest(plan, &names, outer)?;
+        let plan = match self.streamed(bare && !outer, &all, &columns, &names)? {
+            Some(plan) => plan,
+            None => unnest(project(plan, exprs)?, &names, outer)?,
+        };
         let (plan, mut scope_columns) = self.expand_records(plan, columns)?;
         let relation_name = match &lists.alias {
             Some(alias) => {

@@ -14,7 +14,7 @@ use super::super::query::{relation, rename};
 use super::super::scope::{Relation, Scope, ScopeColumn};
 use super::super::{Allowed, Binder, Output, Typed, fold, fold_name, project};
 use crate::Error;
-use crate::functions::{Datum, datum_at};
+use crate::functions::{Datum, datum_at, series};
 use crate::read::VirtualTable;
 use crate::table::{LedgerTable, SYSTEM_COLUMNS};
 use crate::types::PgType;
@@ -327,6 +327,31 @@ impl Binder<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// A series that depends on nothing is made while it is read, whatever its length: its elements, and their
+    /// numbers if they are asked for, under these names.
+    pub(super) fn streamed(
+        &self,
+        alone: bool,
+        lists: &[Expr],
+        columns: &[(String, Typed)],
+        names: &[String],
+    ) -> Result<Option<LogicalPlan>, Error> {
+        let ([list], Some((_, first))) = (lists, columns.first()) else { return Ok(None) };
+        let Some(args) = series::constant_arguments(list).filter(|_| alone) else {
+            return Ok(None);
+        };
+        let constant = |arg: &Expr| self.constant_of(&Typed::new(arg.clone(), PgType::Unknown));
+        let args = args.iter().map(constant).collect::<Result<Vec<_>, _>>()?;
+        let provider = series::relation(first.kind.clone(), args).provider;
+        let title = datafusion::common::TableReference::bare("generate_series");
+        let fields = provider.schema();
+        let scan = LogicalPlanBuilder::scan(title.clone(), provider_as_source(provider), None)?;
+        let exprs = fields.fields().iter().zip(names).map(|(field, name)| {
+            (Expr::Column(Column::new(Some(title.clone()), field.name())), name.clone())
+        });
+        Ok(Some(project(scan.build()?, exprs)?))
     }
 
     pub(super) fn constant_of(&self, value: &Typed) -> Result<Datum, Error> {

@@ -21,13 +21,13 @@ use crate::read::{QueryContext, Running, VirtualTable};
 use crate::types::PgType;
 
 /// Batches on their way.
-pub(super) type Batches = Box<dyn Iterator<Item = Result<RecordBatch, Error>> + Send>;
+pub(crate) type Batches = Box<dyn Iterator<Item = Result<RecordBatch, Error>> + Send>;
 /// Makes the batches with the columns at these places, in order, as the running query sees the chain: a plan may
 /// run again long after it was made.
-pub(super) type Make = dyn Fn(&QueryContext, &[usize]) -> Result<Batches, Error> + Send + Sync;
+pub(crate) type Make = dyn Fn(&QueryContext, &[usize]) -> Result<Batches, Error> + Send + Sync;
 
 /// A relation of these columns whose rows `make` gives.
-pub(super) fn table(
+pub(crate) fn table(
     oid: u32,
     columns: Vec<(String, PgType)>,
     make: impl Fn(&QueryContext, &[usize]) -> Result<Batches, Error> + Send + Sync + 'static,
@@ -42,7 +42,7 @@ pub(super) fn table(
 }
 
 /// A relation of few rows, made when it is read.
-pub(super) fn small(
+pub(crate) fn small(
     columns: Vec<(String, PgType)>,
     rows: impl Fn(&QueryContext) -> Result<Vec<Vec<Datum>>, Error> + Send + Sync + 'static,
 ) -> VirtualTable {
@@ -59,7 +59,7 @@ pub(super) fn small(
 }
 
 /// A batch of rows given as values: `row` gives a row's values for the asked columns.
-pub(super) fn batch(kinds: &[PgType], rows: Vec<Vec<Datum>>) -> Result<RecordBatch, Error> {
+pub(crate) fn batch(kinds: &[PgType], rows: Vec<Vec<Datum>>) -> Result<RecordBatch, Error> {
     let count = rows.len();
     let mut values: Vec<Vec<Datum>> = kinds.iter().map(|_| Vec::with_capacity(count)).collect();
     for row in rows {
