@@ -58,8 +58,11 @@ settings! {
     tls_key: Option<PathBuf> = None;
     /// The memory that the rows of all tables may take; past it a write gets `53200`.
     table_memory: ByteSize = ByteSize(4 << 30);
-    /// The memory that all running queries may take for sorts, joins and aggregates; past it a query gets `53200`.
+    /// The memory that all running queries may take for sorts, joins and aggregates. Sorts and aggregates that need
+    /// more go on with `query_disk`; what can't, or needs more than that, gets `53200`.
     query_memory: ByteSize = ByteSize(1 << 30);
+    /// What running queries may put aside on disk, below the data directory. `0B` is nothing.
+    query_disk: ByteSize = ByteSize(16 << 30);
     /// What to log: `error`, `warn`, `info`, `debug`, or rules for single parts (`warn,server=debug`).
     log: String = "warn".to_owned();
     /// How to write the log: `text` or `json`. It goes to the standard error.

@@ -21,6 +21,8 @@ use crate::pg::{self, Limits, Phase, Shared};
 pub(crate) const BLOCKS: &str = "blocks";
 /// Where the key index is, which may be deleted at any time.
 const INDEX: &str = "index";
+/// Where queries put aside what doesn't fit into memory; emptied at each start.
+const SPILL: &str = "spill";
 /// The role and the database that a new chain has.
 const NAME: &str = "stele";
 
@@ -108,6 +110,7 @@ impl House {
             Arc::clone(&self.clock),
             sql::EngineConfig {
                 query_memory: usize::try_from(config.query_memory.0)?,
+                spill: spill(config)?,
                 ..sql::EngineConfig::default()
             },
         )?;
@@ -160,6 +163,22 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
+/// An empty directory for what queries put aside: what is there is left from a process that was killed.
+fn spill(config: &Config) -> anyhow::Result<Option<sql::Spill>> {
+    let directory = config.data.join(SPILL);
+    let removed = std::fs::remove_dir_all(&directory);
+    if let Err(error) = removed
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(error).with_context(|| format!("can't empty {}", directory.display()));
+    }
+    if config.query_disk.0 == 0 {
+        return Ok(None);
+    }
+    make_directory(&directory)?;
+    Ok(Some(sql::Spill { directory, bytes: config.query_disk.0 }))
+}
+
 fn make_directory(data: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     if data.is_dir() {
@@ -169,7 +188,7 @@ fn make_directory(data: &Path) -> anyhow::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(data)
-        .with_context(|| format!("can't make the data directory {}", data.display()))
+        .with_context(|| format!("can't make the directory {}", data.display()))
 }
 
 /// The first block, should there be none, and the password made for it, if none was given.

@@ -22,6 +22,8 @@ pub struct EngineConfig {
     pub version: String,
     /// Memory that all queries share, in bytes; past it 53200.
     pub query_memory: usize,
+    /// Where they put aside what doesn't fit; without it, what doesn't fit fails.
+    pub spill: Option<crate::read::Spill>,
     /// Operations of one transaction; past it 54000.
     pub transaction_operations: usize,
     /// Bytes of rows of one transaction; past it 54000.
@@ -33,6 +35,7 @@ impl Default for EngineConfig {
         Self {
             version: "15.8 (Stele 0.1.0)".to_string(),
             query_memory: 512 << 20,
+            spill: None,
             transaction_operations: 10_000_000,
             transaction_bytes: 1 << 30,
         }
@@ -82,7 +85,7 @@ impl Engine {
         clock: Arc<dyn Clock>,
         config: EngineConfig,
     ) -> Result<Arc<Self>, Error> {
-        let memory = crate::read::query_memory(config.query_memory)?;
+        let memory = crate::read::query_memory(config.query_memory, config.spill.as_ref())?;
         Ok(Arc::new(Self {
             state,
             order,

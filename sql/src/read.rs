@@ -15,6 +15,7 @@ use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::config::ConfigExtension;
 use datafusion::datasource::TableProvider;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::LogicalPlan;
@@ -187,18 +188,29 @@ impl ConfigExtension for Running {
     const PREFIX: &'static str = "stele";
 }
 
-/// The memory that all queries of a node share, in bytes; past it a query gets 53200.
+/// Where sorts and aggregates put aside what doesn't fit into memory.
+#[derive(Clone, Debug)]
+pub struct Spill {
+    /// A directory that nothing else uses.
+    pub directory: std::path::PathBuf,
+    /// What all queries may have there, in bytes.
+    pub bytes: u64,
+}
+
+/// The memory that all queries of a node share, in bytes, and the disk beside it; past both a query gets 53200.
 ///
 /// # Errors
-/// When DataFusion refuses the bound.
-pub fn query_memory(bytes: usize) -> Result<Arc<RuntimeEnv>, Error> {
-    let pool = Arc::new(FairSpillPool::new(bytes));
+/// When DataFusion refuses the bound or the directory.
+pub fn query_memory(bytes: usize, spill: Option<&Spill>) -> Result<Arc<RuntimeEnv>, Error> {
+    let disk = match spill {
+        Some(spill) => DiskManagerBuilder::default()
+            .with_mode(DiskManagerMode::Directories(vec![spill.directory.clone()]))
+            .with_max_temp_directory_size(spill.bytes),
+        None => DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
+    };
     Ok(RuntimeEnvBuilder::new()
-        .with_memory_pool(pool)
-        .with_disk_manager_builder(
-            datafusion::execution::disk_manager::DiskManagerBuilder::default()
-                .with_mode(datafusion::execution::disk_manager::DiskManagerMode::Disabled),
-        )
+        .with_memory_pool(Arc::new(FairSpillPool::new(bytes)))
+        .with_disk_manager_builder(disk)
         .build_arc()?)
 }
 

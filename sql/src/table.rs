@@ -231,8 +231,7 @@ impl LedgerTable {
 
 /// This node's own fault, as a client is told it.
 pub(crate) fn fault(fault: storage::Fault) -> Error {
-    let corrupted = matches!(fault, storage::Fault::Damaged(_));
-    Error::Fault { message: fault.to_string(), corrupted }
+    fault.into()
 }
 
 #[async_trait]

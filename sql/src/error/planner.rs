@@ -7,7 +7,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 
-use super::{Error, Report};
+use super::Error;
 
 impl From<DataFusionError> for Error {
     fn from(error: DataFusionError) -> Self {
@@ -36,17 +36,32 @@ impl From<DataFusionError> for Error {
                 what.lines().next().unwrap_or_default(),
                 "Write the query in another way; docs/sql.md lists what is supported.",
             ),
-            DataFusionError::ResourcesExhausted(message) => {
-                Report::error("53200", "out of memory for this query").into_detail(message)
-            }
+            DataFusionError::ResourcesExhausted(message) => exhausted(&message),
+            DataFusionError::IoError(error) => of_io(&error),
             other => of_message(&other),
         }
     }
 }
 
-impl Report {
-    fn into_detail(self, detail: String) -> Error {
-        Self { detail: Some(detail), ..self }.into()
+/// A query's memory, or its place on disk, is used up.
+fn exhausted(message: &str) -> Error {
+    let detail = message.lines().next().unwrap_or_default();
+    let detail = detail.split(". Please try").next().unwrap_or_default();
+    Error::new("53200", "out of memory for this query")
+        .with_detail(detail)
+        .with_hint("Raise the node's query_memory or query_disk, or ask for less at once.")
+}
+
+/// What went wrong with a file that a query put rows aside in.
+fn of_io(error: &std::io::Error) -> Error {
+    if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<DataFusionError>()) {
+        return of_reference(inner);
+    }
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            Error::new("53100", format!("no space left on the disk for this query: {error}"))
+        }
+        _ => Error::Fault { message: error.to_string(), corrupted: false },
     }
 }
 
@@ -62,7 +77,10 @@ fn of_reference(error: &DataFusionError) -> Error {
             of_reference(inner)
         }
         DataFusionError::SchemaError(error, _) => of_schema(error),
+        DataFusionError::ResourcesExhausted(message) => exhausted(message),
+        DataFusionError::IoError(error) => of_io(error),
         DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
+            ArrowError::IoError(_, error) => of_io(error),
             ArrowError::ExternalError(inner) => match inner.downcast_ref::<Error>() {
                 Some(ours) => ours.clone(),
                 None => of_message(error),
@@ -103,6 +121,7 @@ fn of_arrow(error: ArrowError) -> Error {
                 Err(other) => Error::internal(other.to_string()),
             },
         },
+        ArrowError::IoError(_, error) => of_io(&error),
         ArrowError::DivideByZero => Error::new("22012", "division by zero"),
         ArrowError::ArithmeticOverflow(_) => Error::new("22003", "value out of range"),
         ArrowError::CastError(message) => Error::new("22P02", message),
@@ -146,7 +165,6 @@ fn of_message(error: &DataFusionError) -> Error {
         DataFusionError::Internal(_) => Error::internal(text),
         DataFusionError::Plan(_) => Error::new("42601", text),
         DataFusionError::Execution(_) => Error::new("22000", text),
-        DataFusionError::IoError(_) => Error::Fault { message: text, corrupted: false },
         DataFusionError::Configuration(_) => Error::new("22023", text),
         _ => Error::internal(text),
     }

@@ -4,13 +4,14 @@
 pub(crate) mod house;
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 
 use self::house::House;
 use ledger::Value;
 
-use super::{PlanOptions, Planned, collect, plan_query, query_memory};
+use super::{PlanOptions, Planned, Spill, collect, plan_query, query_memory};
 use crate::Error;
 use crate::functions::{Datum, cast, datum_at};
 use crate::outcome::Parameter;
@@ -185,8 +186,30 @@ async fn columns_are_told_as_rowdescription_needs_them() {
 #[tokio::test]
 async fn a_query_has_no_more_memory_than_its_bound() {
     let mut house = House::new().await;
-    house.context.memory = query_memory(1 << 20).unwrap();
+    house.context.memory = query_memory(1 << 20, None).unwrap();
     let query = "select a, count(*) from generate_series(1, 300000) a group by a order by 2, 1";
     let error = answer(&house, query).await.unwrap_err();
     assert_eq!(error.sqlstate(), "53200");
+}
+
+#[tokio::test]
+async fn what_does_not_fit_goes_by_disk_and_leaves_nothing_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut house = House::new().await;
+    let query = "select a, repeat('x', 100) || a from generate_series(1, 500000) a order by 2";
+    let (_, parsed) = house.parsed(query).unwrap();
+    let planned = plan_query(&house.context, &parsed, PlanOptions::default()).unwrap();
+    let rows = async |house: &House| {
+        let batches = collect(&house.context, &planned, &[]).await?;
+        Ok::<usize, Error>(batches.iter().map(RecordBatch::num_rows).sum())
+    };
+    house.context.memory = query_memory(48 << 20, None).unwrap();
+    assert_eq!(rows(&house).await.unwrap_err().sqlstate(), "53200");
+    let spill = |bytes| Spill { directory: directory.path().to_owned(), bytes };
+    house.context.memory = query_memory(48 << 20, Some(&spill(1 << 30))).unwrap();
+    assert_eq!(rows(&house).await.unwrap(), 500_000);
+    let disk = Arc::clone(&house.context.memory.disk_manager);
+    assert!(disk.spilling_progress().active_files_count == 0, "its files are gone");
+    house.context.memory = query_memory(48 << 20, Some(&spill(1 << 20))).unwrap();
+    assert_eq!(rows(&house).await.unwrap_err().sqlstate(), "53200");
 }

@@ -217,7 +217,7 @@ impl House {
             source: "".into(),
             extensions: Arc::from(Vec::new()),
             session: None,
-            memory: query_memory(256 << 20).unwrap(),
+            memory: query_memory(256 << 20, None).unwrap(),
         };
         Self { context }
     }
