@@ -17,7 +17,7 @@ mod truncate;
 mod update;
 
 pub(crate) use check::Changed;
-pub(crate) use constant::{Constant, constant};
+pub(crate) use constant::{Constant, assignable, constant};
 pub(crate) use delete::query_of as delete_query;
 pub(crate) use insert::{
     is_default, target_columns, target_name as insert_target, without_defaults,

@@ -10,6 +10,7 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::ast;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
@@ -33,6 +34,7 @@ pub(crate) mod series;
 mod system;
 mod text;
 
+pub(crate) use datum::shaped;
 pub use datum::{Datum, Span, array_of, datum_at, out_of_range, scalar_of};
 pub(crate) use text::{quote_ident, quote_literal};
 
@@ -321,6 +323,27 @@ impl ScalarUDFImpl for Bound {
 }
 
 impl Bound {
+    /// The result for one row, as [`Self::by_row`] would give it.
+    fn on_row(&self, context: &QueryContext, args: &[Datum]) -> Result<Datum, Error> {
+        let call = Call { context, kinds: &self.kinds, returns: &self.returns };
+        match &self.function.body {
+            Body::Row(_) if self.function.strict && args.iter().any(Datum::is_null) => {
+                Ok(Datum::Null)
+            }
+            Body::Row(body) => shaped(&self.returns, body(&call, args)?),
+            Body::Array(body) => {
+                let args = args
+                    .iter()
+                    .zip(&self.kinds)
+                    .map(|(arg, kind)| Ok(ColumnarValue::Scalar(scalar_of(kind, arg.clone())?)))
+                    .collect::<Result<Vec<_>, Error>>()?;
+                let array = body(&call, &args, 1)?.to_array(1)?;
+                datum_at(array.as_ref(), 0)
+            }
+            Body::Expression(_) => Err(Error::internal("an expression was called")),
+        }
+    }
+
     fn by_row(
         &self,
         call: &Call<'_>,
@@ -356,6 +379,37 @@ impl Bound {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
         }
         Ok(ColumnarValue::Array(array))
+    }
+}
+
+/// A function of ours that an expression calls, to be called row by row without DataFusion.
+#[derive(Clone, Debug)]
+pub(crate) struct Called(Arc<dyn ScalarUDFImpl>);
+
+impl Called {
+    /// What `udf` calls, if it is ours, gives one value, and gives the same one again.
+    pub(crate) fn of(udf: &ScalarUDF) -> Option<Self> {
+        let bound = udf.inner().downcast_ref::<Bound>()?;
+        let plain = !bound.function.set && bound.function.volatility != Volatility::Volatile;
+        plain.then(|| Self(Arc::clone(udf.inner())))
+    }
+
+    /// The operator, when it is one on integers, and the type of its result.
+    pub(crate) fn integer_operator(&self) -> Option<(ast::BinaryOperator, PgType)> {
+        let bound = self.0.downcast_ref::<Bound>()?;
+        let operator = operators::plain_operator(&bound.function)?;
+        bound.returns.is_integer().then(|| (operator, bound.returns.clone()))
+    }
+
+    /// Its result for one row.
+    ///
+    /// # Errors
+    /// The function's.
+    pub(crate) fn value(&self, context: &QueryContext, args: &[Datum]) -> Result<Datum, Error> {
+        let bound = self.0.downcast_ref::<Bound>();
+        bound
+            .ok_or_else(|| Error::internal("a function of another kind"))?
+            .on_row(context, args)
     }
 }
 

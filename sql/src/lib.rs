@@ -19,6 +19,7 @@ mod normal;
 pub mod outcome;
 mod overlay;
 pub mod plan;
+mod point;
 mod privileges;
 mod random;
 pub mod read;

@@ -1,14 +1,11 @@
 //! What a statement takes and gives: parameters, result columns, rows, tags, and COPY both ways. It
 //! knows Arrow, not the wire.
 
-use std::sync::Arc;
-
 use arrow::record_batch::RecordBatch;
 use futures::stream::BoxStream;
 use ledger::Value;
 
 use crate::copy::{CopyIn, CopyOut};
-use crate::read::Planned;
 use crate::{Error, statement::Statement};
 
 /// A bound parameter.
@@ -48,10 +45,6 @@ pub struct Prepared {
     pub columns: Option<Vec<ResultColumn>>,
     /// What kind of statement it is.
     pub kind: StatementKind,
-    /// The catalog's version that it was prepared against: results of another shape need 0A000.
-    pub(crate) catalog: u64,
-    /// Its plan, when it is a query.
-    pub(crate) planned: Option<Arc<Planned>>,
 }
 
 /// What kind of statement it is, as a connection needs to know it.

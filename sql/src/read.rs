@@ -29,6 +29,7 @@ use storage::Snapshot;
 use crate::Error;
 use crate::functions::{Datum, Function};
 use crate::outcome::{Parameter, ResultColumn};
+use crate::point::Point;
 use crate::settings::Zone;
 use crate::table::Overlay;
 use crate::types::PgType;
@@ -156,6 +157,8 @@ pub struct Planned {
     pub reads: Vec<ledger::Oid>,
     /// The result's schema, with the metadata that the wire needs.
     pub schema: SchemaRef,
+    /// The same without DataFusion, where it is a point statement.
+    pub(crate) point: Option<Arc<Point>>,
 }
 
 /// The context of the running query, where functions find it.
@@ -271,11 +274,13 @@ fn finish_plan(binder: crate::plan::Binder<'_>, rows: crate::plan::Rows) -> Resu
     }
     let parameters =
         binder.parameters.iter().map(|kind| kind.clone().unwrap_or(PgType::Text)).collect();
+    let types: Vec<PgType> = types.into_iter().map(|(kind, _)| kind).collect();
     Ok(Planned {
+        point: Point::of(&plan, &types).map(Arc::new),
         plan,
         catalog: None,
         columns,
-        types: types.into_iter().map(|(kind, _)| kind).collect(),
+        types,
         parameters,
         reads: binder.reads.iter().copied().collect(),
         schema: Arc::new(Schema::new(fields)),
@@ -452,7 +457,7 @@ pub(crate) fn parameter_values(
 }
 
 /// A parameter's value in the type that the plan gave it.
-fn parameter_value(
+pub(crate) fn parameter_value(
     context: &QueryContext,
     parameter: &Parameter,
     kind: &PgType,

@@ -151,7 +151,8 @@ pub(crate) fn own_batch(
         .map_err(|error| Error::internal(error.to_string()))
 }
 
-fn version_bytes(version: VersionId) -> [u8; 16] {
+/// A version as the column of versions holds it.
+pub(crate) fn version_bytes(version: VersionId) -> [u8; 16] {
     let number = (u128::from(version.height.0) << 64)
         | (u128::from(version.transaction) << 32)
         | u128::from(version.operation);

@@ -4,6 +4,8 @@
 pub(crate) mod commit;
 mod control;
 mod execute;
+pub(crate) mod plans;
+pub(crate) mod point;
 mod prepare;
 mod prepared;
 mod query;

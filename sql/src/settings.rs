@@ -195,6 +195,12 @@ impl Settings {
             .collect()
     }
 
+    /// Whether statements are planned the same under both: nothing else is looked at while planning.
+    pub(crate) fn plans_as(&self, other: &Self) -> bool {
+        let same = self.session.ptr_eq(&other.session) && self.local.ptr_eq(&other.local);
+        same || ["search_path", "timezone"].iter().all(|name| self.raw(name) == other.raw(name))
+    }
+
     /// Whether a setting of type boolean is on.
     pub fn is_on(&self, name: &str) -> bool {
         self.raw(&canonical(name)) == Some("on")

@@ -57,6 +57,11 @@ impl SessionShared {
         self.state.lock().settings.clone()
     }
 
+    /// Whether point statements may go beside the planner.
+    pub(crate) fn short_path(&self) -> bool {
+        self.state.lock().settings.is_on("ledger.short_path")
+    }
+
     pub(crate) fn with_settings<T>(&self, change: impl FnOnce(&mut Settings) -> T) -> T {
         change(&mut self.state.lock().settings)
     }

@@ -14,7 +14,7 @@ mod tokens;
 mod transaction;
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -25,6 +25,7 @@ use tokens::Tokens;
 
 use crate::Error;
 use crate::dialect::Postgres;
+use crate::session::plans::Slot;
 
 /// The deepest nesting of a statement; past it 54001.
 const DEPTH: usize = 120;
@@ -37,6 +38,10 @@ pub struct Statement {
     pub(crate) command: Command,
     source: Arc<str>,
     range: Range<usize>,
+    /// The plan of the query that gives its rows. Copies share it.
+    pub(crate) slot: Slot,
+    /// Its text for the audit. Copies share it.
+    normal: Arc<OnceLock<String>>,
 }
 
 impl Statement {
@@ -48,6 +53,15 @@ impl Statement {
     /// The client's whole text: errors' positions count its characters.
     pub fn source(&self) -> &Arc<str> {
         &self.source
+    }
+
+    fn new(command: Command, source: Arc<str>, range: Range<usize>) -> Self {
+        Self { command, source, range, slot: Slot::default(), normal: Arc::default() }
+    }
+
+    /// Its own text without literals, for the audit.
+    pub(crate) fn normal(&self) -> &str {
+        self.normal.get_or_init(|| crate::normal::statement(self.text()))
     }
 
     /// Whether it is nothing but blanks and comments.
@@ -65,7 +79,7 @@ impl Statement {
 
     /// The statement within PREPARE, EXPLAIN or DECLARE, at the same place in the text.
     pub(crate) fn of(command: Command, outer: &Self) -> Self {
-        Self { command, source: Arc::clone(&outer.source), range: outer.range.clone() }
+        Self::new(command, Arc::clone(&outer.source), outer.range.clone())
     }
 }
 
@@ -96,7 +110,7 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, Error> {
     }
     finish(&source, start..text.len(), current, &mut statements)?;
     if statements.is_empty() {
-        statements.push(Statement { command: Command::Empty, source, range: 0..0 });
+        statements.push(Statement::new(Command::Empty, source, 0..0));
     }
     Ok(statements)
 }
@@ -111,7 +125,7 @@ fn finish(
         return Ok(());
     }
     let command = command_of(Tokens::new(source, tokens))?;
-    statements.push(Statement { command, source: Arc::clone(source), range });
+    statements.push(Statement::new(command, Arc::clone(source), range));
     Ok(())
 }
 

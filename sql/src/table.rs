@@ -122,6 +122,19 @@ impl LedgerTable {
         self
     }
 
+    /// The table, its columns by field, and its indexes; `None` for one of a fixed height.
+    #[expect(clippy::type_complexity, reason = "three parts of one table")]
+    pub(crate) fn parts(
+        &self,
+    ) -> Option<(Oid, Vec<(String, ScanColumn, PgType)>, Vec<(Oid, Vec<ColumnNumber>)>)> {
+        if self.fixed {
+            return None;
+        }
+        let fields = self.schema.fields().iter().zip(&self.columns);
+        let columns = fields.map(|(field, (column, kind))| (field.name().clone(), *column, kind.clone()));
+        Some((self.oid, columns.collect(), self.indexes.clone()))
+    }
+
     /// What a query reads: its own snapshot and rows, unless the height is fixed.
     fn current(&self, state: &dyn Session) -> (Snapshot, Option<Arc<dyn Overlay>>) {
         match state.config_options().extensions.get::<Running>() {

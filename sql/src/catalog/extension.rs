@@ -144,6 +144,7 @@ pub(crate) fn planned(
         })
         .collect();
     Ok(Some(Planned {
+        point: None,
         plan: LogicalPlan::EmptyRelation(EmptyRelation {
             produce_one_row: false,
             schema: Arc::new(DFSchema::empty()),

@@ -21,7 +21,8 @@ impl Session {
         with: Option<&ast::With>,
         parameters: &[Parameter],
     ) -> Result<Outcome, Error> {
-        let (name, alias, query) = query_of(delete, with)?;
+        let (name, alias) = target(delete)?;
+        let query = || Ok(query_of(delete, with)?.2);
         let catalog = self.catalog()?;
         let oid = self.find_table(&catalog, &name)?;
         self.need_privilege(&catalog, oid, Privilege::Delete)?;
@@ -31,7 +32,7 @@ impl Session {
         }
         let looks = delete.selection.is_some() || delete.using.is_some();
         let changes = loop {
-            let selected = self.selected(statement, &query, &[], (oid, looks), parameters).await?;
+            let selected = self.selected(statement, query, &[], (oid, looks), parameters).await?;
             let mut changes = Vec::with_capacity(selected.len());
             for (version, _) in selected {
                 let Some(before) = self.look(|sight| sight.values(oid, version))? else {
@@ -58,6 +59,17 @@ pub(crate) fn query_of(
     delete: &ast::Delete,
     with: Option<&ast::With>,
 ) -> Result<(Vec<String>, String, ast::Query), Error> {
+    let (name, alias) = target(delete)?;
+    let mut all = vec![table_of(delete)?.clone()];
+    all.extend(delete.using.iter().flatten().cloned());
+    let items = vec![item(&alias, "ledger_version")];
+    let mut query = select_from(items, all, delete.selection.clone());
+    query.with = with.cloned();
+    Ok((name, alias, query))
+}
+
+/// A DELETE's table and its alias.
+fn target(delete: &ast::Delete) -> Result<(Vec<String>, String), Error> {
     if !delete.tables.is_empty()
         || !delete.order_by.is_empty()
         || delete.limit.is_some()
@@ -66,17 +78,16 @@ pub(crate) fn query_of(
         return Err(Error::new("42601", "syntax error in DELETE")
             .with_hint("This form of DELETE is of another database."));
     }
+    let target = target_of(table_of(delete)?)?;
+    Ok((target.name, target.alias))
+}
+
+fn table_of(delete: &ast::Delete) -> Result<&ast::TableWithJoins, Error> {
     let from = match &delete.from {
         ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from) => from,
     };
-    let [table] = from.as_slice() else {
-        return Err(Error::new("42601", "DELETE writes to one table"));
-    };
-    let target = target_of(table)?;
-    let mut all = vec![table.clone()];
-    all.extend(delete.using.iter().flatten().cloned());
-    let items = vec![item(&target.alias, "ledger_version")];
-    let mut query = select_from(items, all, delete.selection.clone());
-    query.with = with.cloned();
-    Ok((target.name, target.alias, query))
+    match from.as_slice() {
+        [table] => Ok(table),
+        _ => Err(Error::new("42601", "DELETE writes to one table")),
+    }
 }

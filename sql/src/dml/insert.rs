@@ -140,16 +140,19 @@ impl Session {
         parameters: &[Parameter],
     ) -> Result<Vec<Vec<Cell>>, Error> {
         let Some(query) = query else { return Ok(Vec::new()) };
-        let mut query = query.clone();
-        if let Some(with) = with {
-            query.with = Some(with.clone());
-        }
-        if let ast::SetExpr::Values(values) = query.body.as_mut() {
-            blank_defaults(values, table, columns)?;
-        }
+        let make = || {
+            let mut query = query.clone();
+            if let Some(with) = with {
+                query.with = Some(with.clone());
+            }
+            if let ast::SetExpr::Values(values) = query.body.as_mut() {
+                blank_defaults(values, table, columns)?;
+            }
+            Ok(query)
+        };
         let targets: Vec<&Column> =
             columns.iter().map(|number| column_of(table, *number)).collect::<Result<_, _>>()?;
-        let rows = self.rows_for(statement, &query, &targets, parameters).await?;
+        let rows = self.rows_for(statement, make, &targets, parameters).await?;
         let default_at = |row: usize, place: usize| {
             values.and_then(|rows| rows.get(row)?.get(place)).is_some_and(is_default)
         };

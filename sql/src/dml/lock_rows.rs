@@ -13,6 +13,7 @@ use super::update::target_of;
 use super::{Settled, table_of};
 use crate::Error;
 use crate::outcome::{Outcome, Parameter, Tag};
+use crate::read;
 use crate::session::Session;
 use crate::statement::{Query, RowLocks, RowWait, Statement, Strength};
 
@@ -48,22 +49,29 @@ impl Session {
             self.lock_table_to_write(relation.table).await?;
         }
         let skips = locked.iter().any(|relation| relation.wait == RowWait::SkipLocked);
-        let (with_versions, limit) = with_versions(&query.query, &locked, skips, parameters)?;
+        let limit = if skips { bounds_of(&query.query, parameters)? } else { (0, None) };
         loop {
-            let context = self.query_context(statement)?;
-            let found = self.collect(&context, &with_versions, None, parameters).await;
-            let (planned, batches) = found.map_err(|error| match error.sqlstate().as_str() {
+            let make = || Ok(with_versions(&query.query, &locked, skips));
+            let planned = self.planned(statement, make, None, parameters);
+            let planned = planned.map_err(|error| match error.sqlstate().as_str() {
                 // The row's version stands beside an aggregate.
                 "42803" => not_allowed("aggregate functions"),
                 _ => error,
             })?;
             self.admit_reads(&planned)?;
+            let batches = match self.point_batch(statement, &planned, parameters) {
+                Some(batch) => vec![batch],
+                None => {
+                    let context = self.query_context(statement)?;
+                    read::collect(&context, &planned, parameters).await?
+                }
+            };
             let width = planned.columns.len() - locked.len();
             let Some(batches) = self.lock_rows(&locked, width, limit, &batches).await? else {
                 self.bounds.check()?;
                 continue;
             };
-            let mut columns = planned.columns;
+            let mut columns = planned.columns.clone();
             columns.truncate(width);
             return Ok(Outcome::Rows {
                 columns,
@@ -238,21 +246,22 @@ fn mode_of(strength: Strength) -> LockMode {
 
 /// The query with the versions of the rows to lock as last columns. Where locked rows are skipped, LIMIT
 /// and OFFSET count the rows that are left: they are taken out of the query.
-fn with_versions(
-    query: &ast::Query,
-    locked: &[Locked],
-    skips: bool,
-    parameters: &[Parameter],
-) -> Result<(ast::Query, (u64, Option<u64>)), Error> {
+fn with_versions(query: &ast::Query, locked: &[Locked], skips: bool) -> ast::Query {
     let mut query = query.clone();
     if let ast::SetExpr::Select(select) = query.body.as_mut() {
         for relation in locked {
             select.projection.push(item(&relation.alias, "ledger_version"));
         }
     }
-    if !skips {
-        return Ok((query, (0, None)));
+    if skips {
+        query.limit_clause = None;
+        query.fetch = None;
     }
+    query
+}
+
+/// What OFFSET and LIMIT say.
+fn bounds_of(query: &ast::Query, parameters: &[Parameter]) -> Result<(u64, Option<u64>), Error> {
     let number = |expression: &ast::Expr| -> Result<u64, Error> {
         let zone = crate::settings::Zone::UTC;
         super::constant(expression, parameters, zone)?
@@ -267,12 +276,12 @@ fn with_versions(
             })
     };
     let mut bounds = (0, None);
-    if let Some(ast::LimitClause::LimitOffset { limit, offset, .. }) = query.limit_clause.take() {
+    if let Some(ast::LimitClause::LimitOffset { limit, offset, .. }) = &query.limit_clause {
         bounds.0 = offset.as_ref().map_or(Ok(0), |offset| number(&offset.value))?;
         bounds.1 = limit.as_ref().map(number).transpose()?;
     }
-    if let Some(fetch) = query.fetch.take() {
+    if let Some(fetch) = &query.fetch {
         bounds.1 = Some(fetch.quantity.as_ref().map_or(Ok(1), number)?);
     }
-    Ok((query, bounds))
+    Ok(bounds)
 }

@@ -11,9 +11,9 @@ use ledger::{Column, Table, Value, VersionId};
 
 use super::constant::assign_value;
 use crate::Error;
-use crate::functions::{Function, datum_at};
+use crate::functions::{Datum, Function, datum_at};
 use crate::outcome::{Parameter, ResultColumn};
-use crate::read::{Extension, QueryContext, VirtualTable};
+use crate::read::{self, Extension, QueryContext, VirtualTable};
 use crate::session::Session;
 use crate::settings::Zone;
 use crate::statement::Statement;
@@ -27,18 +27,23 @@ impl Session {
     pub(super) async fn rows_for(
         &mut self,
         statement: &Statement,
-        query: &ast::Query,
+        query: impl FnOnce() -> Result<ast::Query, Error> + Send,
         targets: &[&Column],
         parameters: &[Parameter],
     ) -> Result<Vec<Vec<Value>>, Error> {
-        let context = self.query_context(statement)?;
         let kinds: Vec<PgType> = targets.iter().map(|column| PgType::of(&column.kind)).collect();
-        let (planned, batches) = self.collect(&context, query, Some(&kinds), parameters).await?;
+        let planned = self.planned(statement, query, Some(&kinds), parameters)?;
         self.admit_reads(&planned)?;
         if planned.types.len() > targets.len() {
             return Err(Error::new("42601", "INSERT has more expressions than target columns"));
         }
         let zone = self.zone();
+        if let Some(rows) = self.point_rows(statement, &planned, parameters) {
+            let rows = rows.into_iter();
+            return rows.map(|(_, row)| stored(row, &planned.types, targets, zone)).collect();
+        }
+        let context = self.query_context(statement)?;
+        let batches = read::collect(&context, &planned, parameters).await?;
         let mut all = Vec::new();
         for batch in &batches {
             self.bounds.check()?;
@@ -54,20 +59,30 @@ impl Session {
     pub(super) async fn selected(
         &mut self,
         statement: &Statement,
-        query: &ast::Query,
+        query: impl FnOnce() -> Result<ast::Query, Error> + Send,
         targets: &[&Column],
         target: (ledger::Oid, bool),
         parameters: &[Parameter],
     ) -> Result<Vec<Selected>, Error> {
-        let context = self.query_context(statement)?;
         let mut kinds = vec![PgType::Uuid];
         kinds.extend(targets.iter().map(|column| PgType::of(&column.kind)));
-        let (planned, batches) = self.collect(&context, query, Some(&kinds), parameters).await?;
+        let planned = self.planned(statement, query, Some(&kinds), parameters)?;
         self.admit_written(&planned, target)?;
         let zone = self.zone();
+        let kinds = planned.types.get(1..).unwrap_or_default();
+        if let Some(rows) = self.point_rows(statement, &planned, parameters) {
+            let mut all = Vec::with_capacity(rows.len());
+            for (version, mut row) in rows {
+                let version = version.ok_or_else(|| Error::internal("a row without a version"))?;
+                row.remove(0);
+                all.push((version, stored(row, kinds, targets, zone)?));
+            }
+            return Ok(all);
+        }
+        let context = self.query_context(statement)?;
+        let batches = read::collect(&context, &planned, parameters).await?;
         let mut seen = std::collections::BTreeSet::new();
         let mut all = Vec::new();
-        let kinds = planned.types.get(1..).unwrap_or_default();
         for batch in &batches {
             self.bounds.check()?;
             for place in 0..batch.num_rows() {
@@ -83,7 +98,7 @@ impl Session {
     /// As `admit_reads`, but the target's own rows need SELECT only when the statement looks at them.
     fn admit_written(
         &mut self,
-        planned: &crate::read::Planned,
+        planned: &read::Planned,
         (target, looks): (ledger::Oid, bool),
     ) -> Result<(), Error> {
         let catalog = self.catalog()?;
@@ -127,12 +142,20 @@ pub(crate) fn values_at(
     zone: Zone,
 ) -> Result<Vec<Value>, Error> {
     let columns = batch.columns().get(from..).unwrap_or_default();
-    columns
-        .iter()
-        .zip(kinds)
-        .zip(targets)
-        .map(|((array, kind), column)| {
-            let datum = datum_at(array.as_ref(), place)?;
+    let row = columns.iter().map(|array| datum_at(array.as_ref(), place));
+    stored(row.collect::<Result<Vec<_>, _>>()?, kinds, targets, zone)
+}
+
+/// Values of these types, as the target columns store them.
+fn stored(
+    row: Vec<Datum>,
+    kinds: &[PgType],
+    targets: &[&Column],
+    zone: Zone,
+) -> Result<Vec<Value>, Error> {
+    let values = row.into_iter().zip(kinds).zip(targets);
+    values
+        .map(|((datum, kind), column)| {
             let value = datum.value(kind).ok_or_else(|| {
                 Error::new(
                     "42804",

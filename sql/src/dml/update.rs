@@ -132,7 +132,7 @@ impl Session {
         if !extra.is_empty() {
             own_columns_only(update.returning.as_deref())?;
         }
-        let query = update_query(update, &target, &sets, &extra, with);
+        let query = || Ok(update_query(update, &target, &sets, &extra, with));
         let targets: Vec<&Column> = sets
             .iter()
             .filter(|(_, set)| matches!(set, Set::Expression(_)))
@@ -141,7 +141,7 @@ impl Session {
         let looks = update.selection.is_some() || !extra.is_empty();
         let changes = loop {
             let selected =
-                self.selected(statement, &query, &targets, (oid, looks), parameters).await?;
+                self.selected(statement, query, &targets, (oid, looks), parameters).await?;
             let mut changes = Vec::with_capacity(selected.len());
             let mut gone = false;
             for (version, values) in selected {

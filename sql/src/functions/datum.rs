@@ -376,6 +376,33 @@ pub fn array_of(kind: &PgType, values: Vec<Datum>) -> Result<ArrayRef, Error> {
     })
 }
 
+/// A value as it comes back from an array of this type.
+///
+/// # Errors
+/// As [`array_of`].
+pub(crate) fn shaped(kind: &PgType, value: Datum) -> Result<Datum, Error> {
+    let same = match (&value, kind) {
+        (Datum::Int(i), PgType::Int2) => i16::try_from(*i).is_ok(),
+        (Datum::Int(i), PgType::Int4) => i32::try_from(*i).is_ok(),
+        (Datum::Null, _)
+        | (Datum::Int(_), PgType::Int8)
+        | (Datum::Float(_), PgType::Float8)
+        | (Datum::Bool(_), PgType::Bool)
+        | (Datum::Date(_), PgType::Date)
+        | (Datum::Time(_), PgType::Time)
+        | (Datum::Timestamp(_), PgType::Timestamp)
+        | (Datum::Timestamptz(_), PgType::Timestamptz)
+        | (Datum::Uuid(_), PgType::Uuid)
+        | (Datum::Bytes(_), PgType::Bytea) => true,
+        (Datum::Text(_), kind) => kind.is_text() || matches!(kind, PgType::Json | PgType::Jsonb),
+        _ => false,
+    };
+    if same {
+        return Ok(value);
+    }
+    datum_at(array_of(kind, vec![value])?.as_ref(), 0)
+}
+
 /// One value as a DataFusion scalar of this type.
 ///
 /// # Errors

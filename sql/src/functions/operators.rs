@@ -87,6 +87,33 @@ pub(crate) fn plain(op: &B) -> Arc<Function> {
     pick(&PLAIN, op)
 }
 
+/// Which operator on integers or floats a function is.
+pub(crate) fn plain_operator(function: &Arc<Function>) -> Option<B> {
+    const ORDER: [B; 5] = [B::Plus, B::Minus, B::Multiply, B::Divide, B::Modulo];
+    let place = PLAIN.iter().position(|known| Arc::ptr_eq(known, function))?;
+    ORDER.get(place).cloned()
+}
+
+/// The operator on two integers of one type; `None` where the result is an error.
+pub(crate) fn integer(op: &B, kind: &PgType, a: i64, b: i64) -> Option<i64> {
+    let result = match op {
+        B::Plus => a.checked_add(b),
+        B::Minus => a.checked_sub(b),
+        B::Multiply => a.checked_mul(b),
+        B::Divide => a.checked_div(b),
+        B::Modulo if b == 0 => None,
+        B::Modulo => Some(a.wrapping_rem(b)),
+        _ => None,
+    }?;
+    let fits = match kind {
+        PgType::Int2 => i16::try_from(result).is_ok(),
+        PgType::Int4 => i32::try_from(result).is_ok(),
+        PgType::Int8 => true,
+        _ => false,
+    };
+    fits.then_some(result)
+}
+
 /// The operator on two numerics, each of its own shape.
 pub(crate) fn numeric(op: &B) -> Arc<Function> {
     pick(&NUMERIC, op)

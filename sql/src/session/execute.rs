@@ -8,7 +8,7 @@ use crate::cancel::Bounds;
 use crate::outcome::{Outcome, Parameter, Prepared};
 use crate::statement::{Command, Statement};
 use crate::transaction::{Isolation, TransactionStatus};
-use crate::{Error, normal};
+use crate::Error;
 
 /// Errors that say that something isn't there: table, column, schema, object, function.
 const UNDEFINED: [&str; 5] = ["42P01", "42703", "3F000", "42704", "42883"];
@@ -88,8 +88,7 @@ impl Session {
         }
         if need == Need::Write {
             self.check_writable(&statement.command)?;
-            let text = normal::statement(statement.text());
-            self.transaction_mut().note(&text);
+            self.transaction_mut().note(statement.normal());
         }
         let outcome = Box::pin(self.data(statement, parameters, prepared)).await;
         let outcome = outcome.map_err(|error| self.behind_damage(error))?;

@@ -1,7 +1,5 @@
 //! Parameters and the shape of results, before a statement runs.
 
-use std::sync::Arc;
-
 use datafusion::sql::sqlparser::ast;
 use ledger::{Column, Table};
 
@@ -11,7 +9,7 @@ use crate::ddl::types::wire_type;
 use crate::dml::{self, table_of};
 use crate::outcome::{Prepared, StatementKind};
 use crate::read::{self, PlanOptions};
-use crate::statement::{Command, Statement};
+use crate::statement::{Command, Query, Statement};
 use crate::transaction::TransactionStatus;
 use crate::types::PgType;
 use crate::{Error, ResultColumn};
@@ -21,8 +19,6 @@ use crate::{Error, ResultColumn};
 struct Known {
     parameters: Vec<u32>,
     columns: Option<Vec<ResultColumn>>,
-    planned: Option<Arc<read::Planned>>,
-    catalog: u64,
 }
 
 impl Session {
@@ -50,8 +46,6 @@ impl Session {
             statement,
             parameters: known.parameters,
             columns: known.columns,
-            catalog: known.catalog,
-            planned: known.planned,
         })
     }
 
@@ -60,7 +54,7 @@ impl Session {
         match &statement.command {
             Command::Query(query) if query.into.is_none() => {
                 self.open_snapshot()?;
-                self.know_query(statement, &query.query, oids)
+                self.know_query(statement, query, oids)
             }
             Command::Insert { insert, with, .. } => {
                 self.open_snapshot()?;
@@ -129,20 +123,19 @@ impl Session {
     fn know_query(
         &self,
         statement: &Statement,
-        query: &ast::Query,
+        query: &Query,
         oids: &[u32],
     ) -> Result<Known, Error> {
         let context = self.query_context(statement)?;
         let options = PlanOptions { parameter_oids: oids, targets: None };
-        let planned = read::plan_query(&context, query, options)?;
-        // A plan of a catalog that only this transaction sees isn't kept.
-        let own = self.transaction.as_ref().is_some_and(|own| own.overlay.catalog().is_some());
-        Ok(Known {
-            parameters: planned.parameters.iter().map(PgType::oid).collect(),
-            columns: Some(planned.columns.clone()),
-            catalog: context.catalog.version(),
-            planned: (!own).then(|| Arc::new(planned)),
-        })
+        let planned = read::plan_query(&context, &query.query, options)?;
+        let parameters = planned.parameters.iter().map(PgType::oid).collect();
+        let columns = Some(planned.columns.clone());
+        // Rows to be locked are found by another query.
+        if query.locks.is_empty() {
+            self.keep(statement, planned);
+        }
+        Ok(Known { parameters, columns })
     }
 
     fn know_selected(
@@ -158,6 +151,7 @@ impl Session {
         let options = PlanOptions { parameter_oids: oids, targets: Some(&kinds) };
         let planned = read::plan_query(&context, query, options)?;
         let parameters = planned.parameters.iter().map(PgType::oid).collect();
+        self.keep(statement, planned);
         Ok(Known { parameters, ..Known::default() })
     }
 
@@ -202,6 +196,7 @@ impl Session {
                     let options = PlanOptions { parameter_oids: oids, targets: Some(&kinds) };
                     let planned = read::plan_query(&context, &query, options)?;
                     let mut found: Vec<u32> = planned.parameters.iter().map(PgType::oid).collect();
+                    self.keep(statement, planned);
                     self.know_conflict(statement, oid, table, insert, oids, &mut found)?;
                     found
                 }

@@ -5,9 +5,10 @@ use datafusion::sql::sqlparser::ast;
 use super::Session;
 use crate::Error;
 use crate::ddl::types::{type_of, wire_type};
-use crate::dml::{Constant, constant};
+use crate::dml::{Constant, assignable, constant};
 use crate::outcome::{Outcome, Parameter};
 use crate::statement::{Command, Statement};
+use crate::types::PgType;
 
 impl Session {
     pub(super) async fn prepare_named(
@@ -60,9 +61,8 @@ impl Session {
                     "Give a constant.",
                 ));
             };
-            let oid = if open { 0 } else { oid_of(&value) };
-            let value = Some(value).filter(|value| *value != ledger::Value::Null);
-            bound.push(Parameter { oid, value });
+            let declared = prepared.parameters.get(bound.len()).copied().unwrap_or(0);
+            bound.push(argument_of(value, open, declared, &zone)?);
         }
         if matches!(prepared.statement.command, Command::Execute { .. } | Command::Prepare { .. }) {
             return Err(Error::new("42601", "EXECUTE within EXECUTE"));
@@ -85,6 +85,27 @@ impl Session {
                 Ok(Outcome::done("DEALLOCATE"))
             }
         }
+    }
+}
+
+/// An argument in the type of its parameter, as if it were assigned to it.
+fn argument_of(
+    value: ledger::Value,
+    open: bool,
+    declared: u32,
+    zone: &crate::settings::Zone,
+) -> Result<Parameter, Error> {
+    if value == ledger::Value::Null {
+        return Ok(Parameter { oid: declared, value: None });
+    }
+    if open {
+        return Ok(Parameter { oid: 0, value: Some(value) });
+    }
+    match PgType::of_oid(declared).and_then(|kind| kind.stored()) {
+        Some(kind) if oid_of(&value) != declared && assignable(&value, &kind) => {
+            Ok(Parameter { oid: declared, value: Some(value.assign_in(&kind, zone)?) })
+        }
+        _ => Ok(Parameter { oid: oid_of(&value), value: Some(value) }),
     }
 }
 

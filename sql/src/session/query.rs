@@ -70,30 +70,15 @@ impl Session {
         })
     }
 
-    /// The plan of a query: the prepared one while the catalog stays the same.
+    /// The plan of a query: the kept one while it holds.
     fn plan(
         &self,
-        context: &QueryContext,
+        statement: &Statement,
         query: &ast::Query,
         parameters: &[Parameter],
         prepared: Option<&Prepared>,
     ) -> Result<Arc<Planned>, Error> {
-        let changed = self.transaction.as_ref().is_some_and(|own| own.overlay.catalog().is_some());
-        if let Some(prepared) = prepared {
-            let cached = prepared
-                .planned
-                .as_ref()
-                .filter(|_| !changed && prepared.catalog == context.catalog.version());
-            if let Some(planned) = cached {
-                return Ok(Arc::clone(planned));
-            }
-        }
-        let oids: Vec<u32> = match prepared {
-            Some(prepared) if !prepared.parameters.is_empty() => prepared.parameters.clone(),
-            _ => parameters.iter().map(|parameter| parameter.oid).collect(),
-        };
-        let options = PlanOptions { parameter_oids: &oids, targets: None };
-        let planned = read::plan_query(context, query, options)?;
+        let planned = self.planned(statement, || Ok(query.clone()), None, parameters)?;
         if let Some(columns) = prepared.and_then(|prepared| prepared.columns.as_ref())
             && !same_shape(columns, &planned.columns)
         {
@@ -102,7 +87,7 @@ impl Session {
             report.routine = Some("RevalidateCachedQuery");
             return Err(report.into());
         }
-        Ok(Arc::new(planned))
+        Ok(planned)
     }
 
     /// Checks that the user may read what a plan reads, and notes it for SERIALIZABLE.
@@ -145,9 +130,16 @@ impl Session {
         if !query.locks.is_empty() {
             return self.query_with_locks(statement, query, parameters).await;
         }
-        let context = self.query_context(statement)?;
-        let planned = self.plan(&context, &query.query, parameters, prepared)?;
+        let planned = self.plan(statement, &query.query, parameters, prepared)?;
         self.admit_reads(&planned)?;
+        if let Some(batch) = self.point_batch(statement, &planned, parameters) {
+            return Ok(Outcome::Rows {
+                columns: planned.columns.clone(),
+                stream: futures::stream::iter([Ok(batch)]).boxed(),
+                tag: Tag::Counted("SELECT"),
+            });
+        }
+        let context = self.query_context(statement)?;
         let stream = read::run(&context, &planned, parameters).await?;
         Ok(Outcome::Rows {
             columns: planned.columns.clone(),
@@ -204,9 +196,9 @@ impl Session {
                 "EXPLAIN the query that gives its rows.",
             ));
         };
-        let context = self.query_context(statement)?;
-        let planned = self.plan(&context, &query.query, parameters, None)?;
+        let planned = self.plan(statement, &query.query, parameters, None)?;
         self.admit_reads(&planned)?;
+        let context = self.query_context(statement)?;
         let mut lines: Vec<String> =
             planned.plan.display_indent().to_string().lines().map(str::to_string).collect();
         if options.analyze {

@@ -8,6 +8,7 @@ use storage::{RealClock, Solo};
 use crate::{Engine, EngineConfig, Error, Outcome, Session};
 
 mod definitions;
+mod paths;
 mod queries;
 mod writes;
 

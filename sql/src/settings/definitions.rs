@@ -106,6 +106,12 @@ pub const DEFINITIONS: &[Definition] = &[
         "",
         "A second transaction of this key gets the first one's receipt.",
     ),
+    entry(
+        "ledger.short_path",
+        BOOL,
+        "on",
+        "Statements by key go beside the planner; off is for comparing both.",
+    ),
     entry("lock_timeout", MILLISECONDS, "0", "The longest wait for a lock; 0 is no limit."),
     entry("maintenance_work_mem", Kind::Memory, "65536", "A planner's hint, without effect."),
     entry("max_connections", FIXED, "1000", "The most connections."),
