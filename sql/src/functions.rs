@@ -10,11 +10,11 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
-use datafusion::sql::sqlparser::ast;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
 };
+use datafusion::sql::sqlparser::ast;
 
 use crate::Error;
 use crate::read::{QueryContext, Running};
@@ -407,9 +407,7 @@ impl Called {
     /// The function's.
     pub(crate) fn value(&self, context: &QueryContext, args: &[Datum]) -> Result<Datum, Error> {
         let bound = self.0.downcast_ref::<Bound>();
-        bound
-            .ok_or_else(|| Error::internal("a function of another kind"))?
-            .on_row(context, args)
+        bound.ok_or_else(|| Error::internal("a function of another kind"))?.on_row(context, args)
     }
 }
 

@@ -102,7 +102,8 @@ impl Point {
         match &self.source {
             Source::Rows(rows) => {
                 for row in rows {
-                    let row = row.iter().map(|node| node.value(&env)).collect::<Option<Vec<_>>>()?;
+                    let row =
+                        row.iter().map(|node| node.value(&env)).collect::<Option<Vec<_>>>()?;
                     self.take(Env { row: &row, ..env }, &mut found)?;
                 }
             }
@@ -131,11 +132,7 @@ impl Point {
     }
 
     /// Adds what becomes of a row, if it passes the filters.
-    fn take(
-        &self,
-        env: Env<'_>,
-        found: &mut Vec<(Option<VersionId>, Vec<Datum>)>,
-    ) -> Option<()> {
+    fn take(&self, env: Env<'_>, found: &mut Vec<(Option<VersionId>, Vec<Datum>)>) -> Option<()> {
         for filter in &self.filters {
             match filter.value(&env)? {
                 Datum::Bool(true) => {}

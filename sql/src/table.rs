@@ -131,7 +131,8 @@ impl LedgerTable {
             return None;
         }
         let fields = self.schema.fields().iter().zip(&self.columns);
-        let columns = fields.map(|(field, (column, kind))| (field.name().clone(), *column, kind.clone()));
+        let columns =
+            fields.map(|(field, (column, kind))| (field.name().clone(), *column, kind.clone()));
         Some((self.oid, columns.collect(), self.indexes.clone()))
     }
 

@@ -218,9 +218,10 @@ impl Node {
     fn size(&self) -> usize {
         let parts: usize = match self {
             Self::Column(_) | Self::Version | Self::Parameter(_) | Self::Constant(_) => 0,
-            Self::Compare(_, a, b) | Self::And(a, b) | Self::Or(a, b) | Self::Integer(_, _, a, b) => {
-                a.size() + b.size()
-            }
+            Self::Compare(_, a, b)
+            | Self::And(a, b)
+            | Self::Or(a, b)
+            | Self::Integer(_, _, a, b) => a.size() + b.size(),
             Self::Not(a) | Self::IsNull(a) | Self::Is(_, a) | Self::Cast(_, a) => a.size(),
             Self::In(a, all) => a.size() + all.iter().map(Self::size).sum::<usize>(),
             Self::Call(_, all) => all.iter().map(Self::size).sum(),
@@ -247,9 +248,10 @@ impl Node {
         match self {
             Self::Column(_) | Self::Version => false,
             Self::Parameter(_) | Self::Constant(_) => true,
-            Self::Compare(_, a, b) | Self::And(a, b) | Self::Or(a, b) | Self::Integer(_, _, a, b) => {
-                a.needs_no_row() && b.needs_no_row()
-            }
+            Self::Compare(_, a, b)
+            | Self::And(a, b)
+            | Self::Or(a, b)
+            | Self::Integer(_, _, a, b) => a.needs_no_row() && b.needs_no_row(),
             Self::Not(a) | Self::IsNull(a) | Self::Is(_, a) | Self::Cast(_, a) => a.needs_no_row(),
             Self::In(a, all) => a.needs_no_row() && all.iter().all(Self::needs_no_row),
             Self::Call(_, all) => all.iter().all(Self::needs_no_row),

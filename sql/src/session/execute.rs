@@ -4,11 +4,11 @@ use datafusion::sql::sqlparser::ast;
 use storage::Snapshot;
 
 use super::Session;
+use crate::Error;
 use crate::cancel::Bounds;
 use crate::outcome::{Outcome, Parameter, Prepared};
 use crate::statement::{Command, Statement};
 use crate::transaction::{Isolation, TransactionStatus};
-use crate::Error;
 
 /// Errors that say that something isn't there: table, column, schema, object, function.
 const UNDEFINED: [&str; 5] = ["42P01", "42703", "3F000", "42704", "42883"];

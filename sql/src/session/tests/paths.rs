@@ -52,8 +52,24 @@ const COLUMNS: &[&str] = &["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"
 
 fn number(random: &mut Random) -> &'static str {
     random.pick(&[
-        "0", "1", "2", "3", "4", "5", "7", "-1", "40000", "999", "1000", "3000000000", "NULL",
-        "2147483647", "-2147483648", "1.5", "2.00", "'3'",
+        "0",
+        "1",
+        "2",
+        "3",
+        "4",
+        "5",
+        "7",
+        "-1",
+        "40000",
+        "999",
+        "1000",
+        "3000000000",
+        "NULL",
+        "2147483647",
+        "-2147483648",
+        "1.5",
+        "2.00",
+        "'3'",
     ])
 }
 
@@ -177,9 +193,17 @@ fn statement(random: &mut Random) -> String {
             where_
         ),
         12 => format!("select {} from t where {where_} for update", random.pick(COLUMNS)),
-        13 => format!("select x, z from u where y = {} and x = 'k{}'", number(random), random.below(7)),
+        13 => format!(
+            "select x, z from u where y = {} and x = 'k{}'",
+            number(random),
+            random.below(7)
+        ),
         14 => format!("select m, n || '?' from loose where m = {}", number(random)),
-        _ => format!("update u set z = z + y where x = 'k{}' and y = {}", random.below(7), number(random)),
+        _ => format!(
+            "update u set z = z + y where x = 'k{}' and y = {}",
+            random.below(7),
+            number(random)
+        ),
     }
 }
 
@@ -254,7 +278,8 @@ async fn both_paths_say_the_same() {
                 2 => "rollback".to_string(),
                 _ => statement(&mut random),
             };
-            let (a, b) = (answer(&mut short, &text, &[]).await, answer(&mut long, &text, &[]).await);
+            let (a, b) =
+                (answer(&mut short, &text, &[]).await, answer(&mut long, &text, &[]).await);
             done.push(text);
             assert_eq!(a, b, "seed {seed}: {}", done.join(";\n"));
         }
@@ -280,21 +305,45 @@ async fn parameters_are_the_same_in_both() {
     let (int, big, text, open) = (23, 20, 25, 705);
     let word = |word: &str| Some(Value::Text(word.to_string()));
     let cases: &[(&str, Vec<Parameter>)] = &[
-        ("insert into t (a, b, c) values ($1, $2, $3)", bound(&[Some(Value::Int4(1)), Some(Value::Int8(5)), word("x")], &[int, big, text])),
-        ("insert into t (a, b, c) values ($1, $2, $3)", bound(&[word("2"), word(" 7 "), None], &[open, open, open])),
-        ("insert into t (a, d) values ($1 + 1, $2)", bound(&[Some(Value::Int4(2)), word("1.005")], &[int, open])),
+        (
+            "insert into t (a, b, c) values ($1, $2, $3)",
+            bound(&[Some(Value::Int4(1)), Some(Value::Int8(5)), word("x")], &[int, big, text]),
+        ),
+        (
+            "insert into t (a, b, c) values ($1, $2, $3)",
+            bound(&[word("2"), word(" 7 "), None], &[open, open, open]),
+        ),
+        (
+            "insert into t (a, d) values ($1 + 1, $2)",
+            bound(&[Some(Value::Int4(2)), word("1.005")], &[int, open]),
+        ),
         ("select a, b, c from t where a = $1", bound(&[Some(Value::Int4(1))], &[int])),
         ("select a, b, c from t where a = $1", bound(&[Some(Value::Int8(1))], &[big])),
         ("select a, b, c from t where a = $1", bound(&[Some(Value::Int8(1 << 40))], &[big])),
         ("select a, b, c from t where a = $1", bound(&[word("2")], &[open])),
         ("select a, b, c from t where a = $1", bound(&[word("zwei")], &[open])),
         ("select a, b, c from t where a = $1", bound(&[None], &[int])),
-        ("select a, b + $2 from t where c = $1", bound(&[word("x"), Some(Value::Int4(3))], &[text, int])),
-        ("update t set b = b + $1 where a = $2", bound(&[Some(Value::Int4(-4)), Some(Value::Int4(1))], &[int, int])),
-        ("update t set b = $1 where a = $2 returning b", bound(&[Some(Value::Int4(5000)), Some(Value::Int4(1))], &[int, int])),
-        ("update t set h = $1 where a = $2 returning h", bound(&[word("toolong"), Some(Value::Int4(1))], &[text, int])),
+        (
+            "select a, b + $2 from t where c = $1",
+            bound(&[word("x"), Some(Value::Int4(3))], &[text, int]),
+        ),
+        (
+            "update t set b = b + $1 where a = $2",
+            bound(&[Some(Value::Int4(-4)), Some(Value::Int4(1))], &[int, int]),
+        ),
+        (
+            "update t set b = $1 where a = $2 returning b",
+            bound(&[Some(Value::Int4(5000)), Some(Value::Int4(1))], &[int, int]),
+        ),
+        (
+            "update t set h = $1 where a = $2 returning h",
+            bound(&[word("toolong"), Some(Value::Int4(1))], &[text, int]),
+        ),
         ("select $1::int + 1, now() = now(), $2", bound(&[word("4"), word("z")], &[open, open])),
-        ("delete from t where a = $1 and b = $2", bound(&[Some(Value::Int4(1)), Some(Value::Int8(1))], &[int, big])),
+        (
+            "delete from t where a = $1 and b = $2",
+            bound(&[Some(Value::Int4(1)), Some(Value::Int8(1))], &[int, big]),
+        ),
         ("select count(*), sum(b) from t", Vec::new()),
     ];
     for (text, parameters) in cases {
