@@ -5,6 +5,7 @@
 //! The byte tables are in `block_file/record.rs`, `block_file/watermark.rs` and `vote.rs`.
 
 pub(crate) mod link;
+pub(crate) mod places;
 pub(crate) mod record;
 pub(crate) mod watermark;
 mod writer;
@@ -35,6 +36,7 @@ use crate::{
     verify, vote,
 };
 use link::Link;
+use places::Places;
 use watermark::Watermark;
 use writer::{Command, Writer};
 
@@ -60,6 +62,11 @@ pub struct Options {
     pub recent_bytes: u64,
     /// Idle time after which the watermark is synced.
     pub idle: Duration,
+    /// Blocks, or bytes of them, after which it is noted where they are: at most so many are read when the file
+    /// is opened the next time.
+    pub note_blocks: u64,
+    /// See [`Self::note_blocks`].
+    pub note_bytes: u64,
 }
 
 impl Default for Options {
@@ -73,6 +80,8 @@ impl Default for Options {
             recent: 1024,
             recent_bytes: 32 << 20,
             idle: Duration::from_millis(200),
+            note_blocks: 1024,
+            note_bytes: 16 << 20,
         }
     }
 }
@@ -116,6 +125,10 @@ struct Inner {
     needed: u64,
     /// The newest block, written or not.
     link: Option<Link>,
+    /// The chain's end before each block that isn't written yet, with the block's height; and before the last
+    /// one that is.
+    ends: VecDeque<(u64, Tip)>,
+    written_end: Option<(u64, Tip)>,
     damage: BTreeMap<u64, Damage>,
     stopped: Option<Fault>,
 }
@@ -148,11 +161,20 @@ impl BlockFile {
             tracing::error!(%damage, "the block file is damaged; nothing is cut, nothing is written");
         }
         let (cut, end) = (recovered.cut.clone(), recovered.end);
+        let (count, noted) = recovered.noted;
+        let places = if recovered.damage.is_empty() {
+            Places::open(&*disk, count, noted).inspect_err(|fault| {
+                tracing::warn!(%fault, "it isn't noted where blocks are; the next start reads all of them");
+            })
+        } else {
+            Err(Fault::Internal("nothing is written".to_owned()))
+        };
         let next = recovered.first + recovered.positions.len() as u64;
         let shared = Arc::new(Shared::new(recovered));
         let (commands, queue) = channel();
         let files = (Arc::clone(&disk), watermark);
-        let writer = Writer::new(Arc::clone(&shared), files, options.clone(), next, end);
+        let places = places.ok();
+        let writer = Writer::new(Arc::clone(&shared), files, places, options.clone(), next, end);
         let thread = std::thread::Builder::new()
             .name("block-writer".to_owned())
             .spawn(move || writer.run(&queue))
@@ -461,6 +483,8 @@ impl Shared {
                 recent_bytes: 0,
                 needed: u64::MAX,
                 link: recovered.link,
+                ends: VecDeque::new(),
+                written_end: None,
                 damage: recovered.damage,
                 stopped: None,
             }),
@@ -494,7 +518,11 @@ impl Shared {
         let mut inner = self.inner.write();
         inner.writable()?;
         let mut link = inner.link.clone();
+        let mut ends = Vec::with_capacity(blocks.len());
         for block in blocks {
+            if let Some(tip) = link.as_ref().and_then(Link::whole) {
+                ends.push((block.header.height.0, tip.clone()));
+            }
             let linked = match &mut link {
                 Some(link) => link.advance(&block.header).map(drop),
                 None => Link::begin(&block.header).map(|begun| link = Some(begun)),
@@ -507,6 +535,7 @@ impl Shared {
             inner.first = block.header.height.0;
         }
         inner.recent.extend(blocks.iter().cloned());
+        inner.ends.extend(ends);
         inner.link = link;
         Ok(())
     }
@@ -516,7 +545,24 @@ impl Shared {
         let mut inner = self.inner.write();
         inner.positions.extend_from_slice(positions);
         inner.recent_bytes += positions.iter().map(|it| u64::from(it.length)).sum::<u64>();
+        let written = inner.first + inner.positions.len() as u64;
+        while inner.ends.front().is_some_and(|(height, _)| *height < written) {
+            inner.written_end = inner.ends.pop_front();
+        }
         inner.forget(options);
+    }
+
+    /// Where the blocks from a height on are that are written, and the chain's end before the last one; `None`
+    /// if there is nothing to note.
+    fn unnoted(&self, from: u64) -> Option<(Vec<Position>, Tip)> {
+        let inner = self.inner.read();
+        let (height, before) = inner.written_end.as_ref()?;
+        let written = inner.positions.len() as u64;
+        if inner.first > 0 || height + 1 != written {
+            return None;
+        }
+        let rest = inner.positions.get(usize::try_from(from).ok()?..)?;
+        Some((rest.to_vec(), before.clone()))
     }
 
     fn has_no_segment(&self) -> bool {
@@ -578,7 +624,9 @@ impl Shared {
         let (segments, positions) = (inner.segments.clone(), inner.positions.clone());
         drop(inner);
         let link = recovery::relink(&segments, &positions)?;
-        self.inner.write().link = link;
+        let mut inner = self.inner.write();
+        (inner.link, inner.written_end) = (link, None);
+        inner.ends.clear();
         Ok(())
     }
 }

@@ -13,6 +13,7 @@
 
 #[cfg(test)]
 mod hostile;
+mod noted;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ use crate::{
     Damage, Disk, Fault, File,
     block_file::{
         link::Link,
+        places,
         record::{
             self, RECORD_HEADER, RECORD_MAGIC, RecordHeader, SEGMENT_COPY, SEGMENT_HEADER,
             SegmentHeader, Unreadable,
@@ -86,6 +88,8 @@ pub(crate) struct Recovered {
     pub(crate) end: u64,
     pub(crate) damage: BTreeMap<u64, Damage>,
     pub(crate) cut: Option<Cut>,
+    /// How many blocks were taken over from what was noted of them, and the bytes of the note that hold.
+    pub(crate) noted: (u64, u64),
 }
 
 /// A place where reading broke off.
@@ -108,6 +112,8 @@ struct Scan {
     breaks: Vec<Break>,
     /// Bytes that are not zero behind the last record.
     dirty_tail: bool,
+    /// The end of the chain of those blocks that were taken over as noted.
+    noted: Option<Link>,
 }
 
 /// Opens all segments, cuts a torn tail, and makes what is kept safe.
@@ -126,9 +132,11 @@ pub(crate) fn recover(
         durable: watermark.count(),
         breaks: Vec::new(),
         dirty_tail: false,
+        noted: None,
     };
     let last = numbers.last().copied();
-    for number in numbers {
+    let seen = noted::take_over(disk, &mut scan, &numbers, places::read(disk)?)?;
+    for number in numbers.into_iter().skip(seen) {
         open_segment(disk, &mut scan, number, Some(number) == last)?;
     }
     settle(&mut scan, preallocate)?;
@@ -189,7 +197,7 @@ fn open_segment(disk: &dyn Disk, scan: &mut Scan, number: u32, is_last: bool) ->
         file.write_at(&header.encode(), 0).map_err(fault)?;
     }
     scan.out.segments.push(Segment { header, file, name });
-    scan_segment(scan, length)
+    scan_segment(scan, length, SEGMENT_HEADER)
 }
 
 /// Reads either copy of a segment's header.
@@ -250,12 +258,13 @@ fn leave_gap(scan: &mut Scan, next: u64) -> Result<(), Fault> {
     Ok(())
 }
 
-fn scan_segment(scan: &mut Scan, length: u64) -> Result<(), Fault> {
+/// Reads the records of the last segment from a byte on.
+fn scan_segment(scan: &mut Scan, length: u64, from: u64) -> Result<(), Fault> {
     let Some(segment) = scan.out.segments.last().cloned() else { return Ok(()) };
     let index = scan.out.segments.len() - 1;
     let mut window = Window::new(&*segment.file, length);
     let fault = |error| Fault::io(format!("read {}", segment.name), error);
-    let mut at = SEGMENT_HEADER;
+    let mut at = from;
     scan.dirty_tail = false;
     loop {
         let detail = match read_record(&mut window, at, segment.header.salt).map_err(fault)? {
@@ -363,18 +372,30 @@ fn settle(scan: &mut Scan, preallocate: u64) -> Result<(), Fault> {
     segment.file.preallocate(offset.next_multiple_of(preallocate.max(8))).map_err(fault)?;
     scan.out.end = offset;
     scan.out.cut = Some(Cut { file: segment.name.clone(), offset, height: Height(scan.expected) });
-    scan.out.link = relink(&scan.out.segments, &scan.out.positions)?;
+    let known = usize::try_from(scan.out.noted.0).unwrap_or(usize::MAX);
+    let noted = scan.noted.clone().map(|link| (known, link));
+    scan.out.link = relink_from(&scan.out.segments, &scan.out.positions, noted)?;
     Ok(())
 }
 
 /// Reads the headers at all positions again, and gives the end of their chain.
 pub(crate) fn relink(segments: &[Segment], positions: &[Position]) -> Result<Option<Link>, Fault> {
-    let mut link: Option<Link> = None;
+    relink_from(segments, positions, None)
+}
+
+/// As [`relink`]; the end of the chain of the first positions may be known.
+fn relink_from(
+    segments: &[Segment],
+    positions: &[Position],
+    known: Option<(usize, Link)>,
+) -> Result<Option<Link>, Fault> {
+    let (skip, mut link) = known.map_or((0, None), |(skip, link)| (skip, Some(link)));
     for (index, segment) in segments.iter().enumerate() {
         let fault = |error| Fault::io(format!("read {}", segment.name), error);
         let length = segment.file.len().map_err(fault)?;
         let mut window = Window::new(&*segment.file, length);
-        for position in positions.iter().filter(|it| it.segment as usize == index) {
+        let rest = positions.iter().skip(skip);
+        for position in rest.filter(|it| it.segment as usize == index) {
             let record = read_record(&mut window, position.offset(), segment.header.salt);
             let (_, body) = record.map_err(fault)?.map_err(Fault::Internal)?;
             let broken = |error: &dyn std::fmt::Display| Fault::Internal(error.to_string());

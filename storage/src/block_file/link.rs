@@ -24,6 +24,16 @@ impl Link {
         Ok(Self::behind_gap(header))
     }
 
+    /// Goes on from an end that was kept, with all headers before it.
+    pub(crate) fn kept(tip: Tip) -> Self {
+        Self { tip, whole: true }
+    }
+
+    /// The end, if all headers from genesis on are known.
+    pub(crate) fn whole(&self) -> Option<&Tip> {
+        self.whole.then_some(&self.tip)
+    }
+
     /// Begins at a header about whose past nothing is known.
     pub(crate) fn behind_gap(header: &Header) -> Self {
         let tip = Tip {

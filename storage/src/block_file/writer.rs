@@ -16,6 +16,7 @@ use ledger::{Block, Height};
 
 use super::{
     Done, Options, Shared,
+    places::Places,
     record::{self, RECORD_HEADER, RecordHeader, SEGMENT_HEADER, SegmentHeader},
     watermark::Watermark,
 };
@@ -56,6 +57,10 @@ pub(super) struct Writer {
     disk: Arc<dyn Disk>,
     options: Options,
     watermark: Watermark,
+    /// Gone after a failure: it is only for speed.
+    places: Option<Places>,
+    /// Bytes of blocks that aren't noted there.
+    unnoted: u64,
     /// The next height to be written.
     next: u64,
     /// Where the next record goes in the last segment, and how far that has its place on disk.
@@ -68,12 +73,13 @@ impl Writer {
     pub(super) fn new(
         shared: Arc<Shared>,
         (disk, watermark): (Arc<dyn Disk>, Watermark),
+        places: Option<Places>,
         options: Options,
         next: u64,
         end: u64,
     ) -> Self {
-        let (group, allocated) = (Group::default(), 0);
-        Self { shared, disk, options, watermark, next, end, allocated, group }
+        let (group, allocated, unnoted) = (Group::default(), 0, 0);
+        Self { shared, disk, options, watermark, places, unnoted, next, end, allocated, group }
     }
 
     /// Runs until every sender is gone.
@@ -254,11 +260,28 @@ impl Writer {
         segment.file.sync_data().map_err(fault)?;
         let positions = std::mem::take(&mut self.group.positions);
         self.next += positions.len() as u64;
-        self.end += std::mem::take(&mut self.group.spilled);
+        let written = std::mem::take(&mut self.group.spilled);
+        (self.end, self.unnoted) = (self.end + written, self.unnoted + written);
         self.watermark.write(self.next)?;
         self.shared.show(&positions, &self.options);
         self.tell_room();
+        self.note_places();
         Ok(())
+    }
+
+    /// Notes where blocks are, when enough of them were written.
+    fn note_places(&mut self) {
+        let Some(places) = &mut self.places else { return };
+        let blocks = self.next.saturating_sub(places.count());
+        if blocks < self.options.note_blocks && self.unnoted < self.options.note_bytes {
+            return;
+        }
+        let Some((positions, before)) = self.shared.unnoted(places.count()) else { return };
+        if let Err(fault) = places.write(&positions, &before) {
+            tracing::warn!(%fault, "it isn't noted any more where blocks are; the next start reads them");
+            self.places = None;
+        }
+        self.unnoted = 0;
     }
 
     fn allocate(&mut self, segment: &Segment, end: u64) -> Result<(), Fault> {
@@ -324,6 +347,9 @@ impl Writer {
     fn truncate(&mut self, keep: Option<Height>) -> Result<(), Fault> {
         let next = keep.map_or(0, |keep| keep.0 + 1);
         let Some(kept) = self.shared.truncation(next) else { return Ok(()) };
+        if let Some(places) = &mut self.places {
+            places.clear()?;
+        }
         if self.watermark.count() > next {
             self.watermark.write(next)?;
             self.watermark.sync()?;

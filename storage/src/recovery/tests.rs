@@ -5,14 +5,17 @@ use std::sync::Arc;
 use ledger::{Block, Height};
 
 use crate::{
-    BlockFile, Fault,
-    block_file::tests::{append, small, wait},
+    BlockFile, Disk, Fault,
+    block_file::{
+        Options,
+        tests::{append, small, wait},
+    },
     simulated::{Crash, SimulatedDisk},
 };
 
 /// What a run knows when the power goes.
-#[derive(Default)]
 struct Known {
+    options: Options,
     /// Blocks whose append was acknowledged and that no truncation was asked to take away.
     acknowledged: Vec<Arc<Block>>,
     /// Every block that was ever handed in, by height; the newest of a height is last.
@@ -22,9 +25,27 @@ struct Known {
     finished: bool,
 }
 
+impl Known {
+    fn new(options: Options) -> Self {
+        Self {
+            options,
+            acknowledged: Vec::new(),
+            handed_in: Vec::new(),
+            vote: None,
+            tried_votes: Vec::new(),
+            finished: false,
+        }
+    }
+}
+
+/// Notes where blocks are after every few.
+fn noting() -> Options {
+    Options { note_blocks: 5, ..small() }
+}
+
 /// Some two hundred operations on the disk: groups, giants, new segments, votes, truncations.
 fn workload(disk: &SimulatedDisk, known: &mut Known) -> Result<(), Fault> {
-    let file = BlockFile::open(Arc::new(disk.clone()), small())?;
+    let file = BlockFile::open(Arc::new(disk.clone()), known.options.clone())?;
     for round in 0_usize..24 {
         let sizes: Vec<usize> = (0..round % 4 + 1).map(|it| (round * 97 + it * 41) % 900).collect();
         let blocks = crate::block_file::tests::blocks(&file, &sizes);
@@ -54,7 +75,7 @@ fn workload(disk: &SimulatedDisk, known: &mut Known) -> Result<(), Fault> {
 
 /// Opens what a crash left, and holds it against what is known.
 fn check(disk: &SimulatedDisk, known: &Known, what: &str) {
-    let file = BlockFile::open(Arc::new(disk.clone()), small())
+    let file = BlockFile::open(Arc::new(disk.clone()), known.options.clone())
         .unwrap_or_else(|fault| panic!("{what}: {fault}"));
     assert!(file.damage().is_empty(), "{what}: {:?}", file.damage());
     for block in &known.acknowledged {
@@ -78,7 +99,7 @@ fn check(disk: &SimulatedDisk, known: &Known, what: &str) {
     let more = append(&file, &[33, 44]).unwrap_or_else(|fault| panic!("{what}: {fault}"));
     drop(file);
     let again = disk.after_crash(Crash::LoseAll);
-    let file = BlockFile::open(Arc::new(again), small()).unwrap();
+    let file = BlockFile::open(Arc::new(again), known.options.clone()).unwrap();
     assert!(file.damage().is_empty(), "{what}: {:?}", file.damage());
     for block in known.acknowledged.iter().chain(&more) {
         assert_eq!(file.read(block.header.height).unwrap().as_ref(), Some(block), "{what}");
@@ -92,15 +113,76 @@ fn crashes(at: u64) -> Vec<Crash> {
 
 #[test]
 fn a_power_cut_at_every_boundary_keeps_what_was_acknowledged() {
+    cut_everywhere(&small());
+}
+
+#[test]
+fn a_power_cut_at_every_boundary_keeps_it_when_places_are_noted() {
+    cut_everywhere(&noting());
+}
+
+/// The chain in a directory, as it is read with and without what was noted.
+#[test]
+fn places_that_were_noted_are_the_right_ones_or_none() {
     let disk = SimulatedDisk::new();
-    workload(&disk, &mut Known::default()).unwrap();
+    let mut known = Known::new(noting());
+    workload(&disk, &mut known).unwrap();
+    let noted = disk.bytes("places").unwrap();
+    assert!(noted.len() > 500, "{} bytes", noted.len());
+    check(&disk.duplicate(), &known, "as it was");
+    for at in 0..noted.len() {
+        let spoiled = disk.duplicate();
+        spoiled.flip("places", at as u64, 1 << (at % 8));
+        check(&spoiled, &known, &format!("byte {at} flipped"));
+    }
+    let gone = disk.duplicate();
+    gone.remove("places").unwrap();
+    check(&gone, &known, "deleted");
+    // Of another chain, or of this one as it was later.
+    let other = SimulatedDisk::new();
+    let file = BlockFile::open(Arc::new(other.clone()), small()).unwrap();
+    let own = append(&file, &[5; 40]).unwrap();
+    drop(file);
+    other.put("places", &noted);
+    let file = BlockFile::open(Arc::new(other), small()).unwrap();
+    assert!(file.damage().is_empty(), "{:?}", file.damage());
+    for block in own {
+        assert_eq!(file.read(block.header.height).unwrap(), Some(block));
+    }
+}
+
+#[test]
+fn a_long_chain_is_opened_without_reading_it() {
+    let disk = SimulatedDisk::new();
+    let file = BlockFile::open(Arc::new(disk.clone()), noting()).unwrap();
+    for _ in 0..30 {
+        append(&file, &[200; 4]).unwrap();
+    }
+    drop(file);
+    // A damaged block is then named by who reads it, and never cut away.
+    disk.flip("00000000.blocks", 1500, 1);
+    let file = BlockFile::open(Arc::new(disk.clone()), noting()).unwrap();
+    assert!(file.damage().is_empty(), "it was read: {:?}", file.damage());
+    assert_eq!(file.tip().unwrap().height, Height(119));
+    let hurt = (0..120).filter(|height| file.read(Height(*height)).is_err()).count();
+    assert_eq!(hurt, 1);
+    append(&file, &[7]).unwrap();
+    drop(file);
+    disk.remove("places").unwrap();
+    let file = BlockFile::open(Arc::new(disk), noting()).unwrap();
+    assert_eq!(file.damage().len(), 1);
+}
+
+fn cut_everywhere(options: &Options) {
+    let disk = SimulatedDisk::new();
+    workload(&disk, &mut Known::new(options.clone())).unwrap();
     let operations = disk.operations();
     assert!(operations > 200, "{operations} operations");
     let mut states = 0;
     for at in 0..=operations {
         let disk = SimulatedDisk::new();
         disk.cut_power_after(at);
-        let mut known = Known::default();
+        let mut known = Known::new(options.clone());
         let result = workload(&disk, &mut known);
         assert_eq!(result.is_ok(), known.finished);
         for crash in crashes(at) {
@@ -115,7 +197,7 @@ fn a_power_cut_at_every_boundary_keeps_what_was_acknowledged() {
 fn a_power_cut_during_recovery_loses_nothing_either() {
     let disk = SimulatedDisk::new();
     disk.cut_power_after(151);
-    let mut known = Known::default();
+    let mut known = Known::new(small());
     workload(&disk, &mut known).unwrap_err();
     for crash in crashes(1) {
         let left = disk.after_crash(crash);
@@ -138,7 +220,7 @@ fn a_disk_that_lies_about_syncs_is_caught_by_these_checks() {
     // The same checks must fail when nothing is really synced: otherwise they prove nothing.
     let disk = SimulatedDisk::new();
     disk.lie();
-    let mut known = Known::default();
+    let mut known = Known::new(small());
     workload(&disk, &mut known).unwrap();
     let left = disk.after_crash(Crash::LoseAll);
     let file = BlockFile::open(Arc::new(left), small()).unwrap();
@@ -209,10 +291,10 @@ fn missing_and_cut_segments_are_damage() {
     let last = all.len() as u64 - 1;
     let without = |name: &str| {
         let copy = disk.duplicate();
-        crate::Disk::remove(&copy, name).unwrap();
+        Disk::remove(&copy, name).unwrap();
         BlockFile::open(Arc::new(copy), small()).unwrap()
     };
-    let name = crate::Disk::list(&disk).unwrap().into_iter().rfind(|it| it.ends_with(".blocks"));
+    let name = Disk::list(&disk).unwrap().into_iter().rfind(|it| it.ends_with(".blocks"));
     let name = name.unwrap();
     let file = without(&name);
     let damaged: Vec<u64> =
