@@ -172,8 +172,10 @@ fn part(maker: &mut Maker, plan: &LogicalPlan) -> Option<Part> {
             let mut below = part(maker, &projection.input)?;
             let mut columns = BTreeMap::new();
             for expr in &projection.expr {
-                let (_, name) = expr.qualified_name();
-                columns.insert(name, maker.node(expr, &below.columns)?);
+                // One that there is no node for is missed by whoever asks for it, if anyone does.
+                if let Some(node) = maker.node(expr, &below.columns) {
+                    columns.insert(expr.qualified_name().1, node);
+                }
             }
             below.columns = columns;
             Some(below)

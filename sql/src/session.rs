@@ -9,6 +9,7 @@ pub(crate) mod point;
 mod prepare;
 mod prepared;
 mod query;
+mod recent;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use crate::shared::{self, SessionShared};
 use crate::statement::{self, Statement};
 use crate::transaction::{Isolation, Transaction, TransactionStatus};
 use crate::{Error, Settings};
+use recent::Recent;
 
 /// A session. Dropping it rolls its transaction back; a commit that was handed in goes on.
 pub struct Session {
@@ -51,6 +53,7 @@ pub struct Session {
     /// The snapshot of the statement that runs.
     pub(crate) snapshot: Option<Snapshot>,
     last_transaction: Option<TransactionId>,
+    recent: Recent,
     /// The client's text that the running statement is a part of.
     pub(crate) source: Arc<str>,
 }
@@ -90,6 +93,7 @@ impl Session {
             cancel,
             snapshot: None,
             last_transaction: None,
+            recent: Recent::default(),
             source: Arc::from(""),
         }
     }

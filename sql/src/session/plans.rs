@@ -6,6 +6,7 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast;
 use ledger::Oid;
 use parking_lot::Mutex;
+use storage::Snapshot;
 
 use super::Session;
 use crate::outcome::Parameter;
@@ -63,6 +64,16 @@ impl Slot {
         Some(Arc::clone(&kept.planned))
     }
 
+    /// Whether the plan is a point statement's; `None` without a plan.
+    pub(crate) fn is_point(&self) -> Option<bool> {
+        self.0.lock().as_ref().map(|kept| kept.planned.point.is_some())
+    }
+
+    /// The types of the plan's rows.
+    pub(crate) fn kinds(&self) -> Option<Vec<PgType>> {
+        self.0.lock().as_ref().map(|kept| kept.planned.types.clone())
+    }
+
     fn put(&self, basis: Basis, planned: Arc<Planned>) {
         *self.0.lock() = Some(Kept { basis, planned });
     }
@@ -73,11 +84,16 @@ impl Session {
     pub(crate) fn basis(&self) -> Option<Basis> {
         let own = self.transaction.as_ref().is_some_and(|own| own.overlay.catalog().is_some());
         let snapshot = self.snapshot.as_ref().filter(|_| !own)?;
-        Some(Basis {
+        Some(self.basis_of(snapshot))
+    }
+
+    /// The same for a snapshot.
+    pub(super) fn basis_of(&self, snapshot: &Snapshot) -> Basis {
+        Basis {
             catalog: snapshot.catalog().version(),
             settings: self.shared.settings(),
             user: self.user.0,
-        })
+        }
     }
 
     /// Keeps a plan with its statement.

@@ -155,8 +155,8 @@ impl Session {
                 self.shared.forget_values();
             }
             "SEQUENCES" => self.shared.forget_values(),
-            // Plans belong to prepared statements and are made again when the catalog changes; there
-            // are no temporary tables.
+            "PLANS" => self.recent.clear(),
+            // There are no temporary tables.
             _ => {}
         }
         Ok(Outcome::done(format!("DISCARD {what}")))

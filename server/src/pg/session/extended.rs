@@ -1,18 +1,17 @@
 //! The extended protocol: Parse, Bind, Describe, Execute, Close, Sync.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use sql::{Outcome, Prepared, TransactionStatus};
 
 use super::super::decode;
 use super::super::encode::Format;
-use super::super::error::{self, Problem};
+use super::super::error::Problem;
 use super::super::message::{Bind, Parse, Target};
 use super::super::portal::{Done, Portal, Running, State};
 use super::super::reply;
 use super::super::wire::Stream;
-use super::{Session, Stop};
+use super::{Session, Stop, guarded};
 
 /// Prepared statements, and portals, that one session may have.
 const MOST: usize = 10_000;
@@ -29,14 +28,8 @@ impl<S: Stream> Session<S> {
         if self.statements.len() >= MOST {
             return Err(too_many("prepared statements"));
         }
-        let parsed = std::panic::catch_unwind(AssertUnwindSafe(|| self.sql.parse(&parse.query)));
-        let mut statements = parsed.map_err(|panic| error::of_panic(panic.as_ref()))??;
-        let (Some(statement), true) = (statements.pop(), statements.is_empty()) else {
-            let message = "cannot insert multiple commands into a prepared statement";
-            return Err(Problem::error("42601", message).into());
-        };
-        let prepared = self.prepare(statement, &parse.parameter_oids).await?;
-        self.statements.insert(parse.name, Arc::new(prepared));
+        let prepared = guarded(self.sql.prepare_text(&parse.query, &parse.parameter_oids)).await?;
+        self.statements.insert(parse.name, prepared);
         reply::parse_complete(&mut self.wire.output);
         self.flush_if_full().await
     }

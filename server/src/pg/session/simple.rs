@@ -2,13 +2,13 @@
 
 use std::panic::AssertUnwindSafe;
 
-use sql::Outcome;
+use sql::{Outcome, Parameter, Prepared};
 
 use super::super::error;
 use super::super::portal::Running;
 use super::super::reply;
 use super::super::wire::Stream;
-use super::{Session, Stop};
+use super::{Session, Stop, guarded};
 
 impl<S: Stream> Session<S> {
     /// Runs the statements of a Query message in order; each one's answer is sent before the next runs.
@@ -27,6 +27,10 @@ impl<S: Stream> Session<S> {
     }
 
     async fn statements_of(&mut self, text: &str) -> Result<(), Stop> {
+        let recalled = guarded(async { Ok(self.sql.recall(text).await) }).await?;
+        if let Some((prepared, parameters)) = recalled {
+            return self.run_one(&prepared, parameters, true).await;
+        }
         let parsed = std::panic::catch_unwind(AssertUnwindSafe(|| self.sql.parse(text)));
         let statements = parsed.map_err(|panic| error::of_panic(panic.as_ref()))??;
         let last = statements.len().saturating_sub(1);
@@ -34,20 +38,30 @@ impl<S: Stream> Session<S> {
             let mut prepared = self.prepare(statement, &[]).await?;
             // Nothing was described yet: a table that changes meanwhile gives another shape, and no error.
             prepared.columns = None;
-            let outcome = self.execute(&prepared, Vec::new()).await?;
-            let tag = self.answer(outcome).await?;
-            // The last statement's answer is complete when the commit is durable, not before.
-            if place == last {
-                self.commit().await?;
+            self.run_one(&prepared, Vec::new(), place == last).await?;
+        }
+        Ok(())
+    }
+
+    async fn run_one(
+        &mut self,
+        prepared: &Prepared,
+        parameters: Vec<Parameter>,
+        last: bool,
+    ) -> Result<(), Stop> {
+        let outcome = self.execute(prepared, parameters).await?;
+        let tag = self.answer(outcome).await?;
+        // The last statement's answer is complete when the commit is durable, not before.
+        if last {
+            self.commit().await?;
+        }
+        self.notices();
+        match tag {
+            Some(tag) => {
+                reply::command_complete(&mut self.wire.output, &tag);
+                self.after_command(&tag);
             }
-            self.notices();
-            match tag {
-                Some(tag) => {
-                    reply::command_complete(&mut self.wire.output, &tag);
-                    self.after_command(&tag);
-                }
-                None => reply::empty_query(&mut self.wire.output),
-            }
+            None => reply::empty_query(&mut self.wire.output),
         }
         Ok(())
     }

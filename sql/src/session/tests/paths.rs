@@ -207,6 +207,79 @@ fn statement(random: &mut Random) -> String {
     }
 }
 
+/// Statements that must not need the planner when they run.
+const POINTS: &[&str] = &[
+    "select * from t where a = 1",
+    "select b + 1, abs(i) from t where a = $1 and e",
+    "select a from t where $1 = a",
+    "select a from t where c = 'x'",
+    "select a from t where i = 1 and e = true",
+    "select a from t where b = $1::int",
+    "select z from u where x = $1 and y = 1",
+    "select n from loose where m = 1",
+    "select 1, now()",
+    "update t set b = b + $1 where a = $2",
+    "update t set b = b + 1, c = 'x' where a = 1 and p is null returning *",
+    "delete from t where a = 1",
+    "insert into t (a, j, b) values ($1, current_timestamp, 1 + 1)",
+];
+
+#[tokio::test]
+async fn point_statements_need_no_planner() {
+    let engine = engine();
+    let mut session = session(&engine);
+    run(&mut session, TABLES).await.expect("tables");
+    for text in POINTS {
+        let statement = session.parse(text).expect("a statement").pop().expect("one");
+        let prepared = session.prepare(statement, &[]).await.expect(text);
+        assert_eq!(prepared.statement.slot.is_point(), Some(true), "{text}");
+    }
+    for text in ["select a from t where a < 1", "select ledger_block from t where a = 1"] {
+        let statement = session.parse(text).expect("a statement").pop().expect("one");
+        let prepared = session.prepare(statement, &[]).await.expect(text);
+        assert_eq!(prepared.statement.slot.is_point(), Some(false), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn texts_are_recalled_with_other_literals() {
+    let engine = engine();
+    let mut session = session(&engine);
+    run(&mut session, TABLES).await.expect("tables");
+    let recalled = [
+        "select b, c from t where a = 7;",
+        "select round(d, 1) from t where a = 7",
+        "update t set b = b + -5 where a = 7",
+        "insert into u (x, y, z) values ('x', 7, -7), ('y', 7, 8)",
+        "insert into t (a, j) values (7, CURRENT_TIMESTAMP)",
+        "begin",
+        "end;",
+    ];
+    for text in recalled {
+        assert!(session.recall(text).await.is_none(), "{text}");
+        assert!(session.recall(text).await.is_some(), "{text}");
+        let other = text.replace('7', "9");
+        let (_, parameters) = session.recall(&other).await.expect(text);
+        assert_eq!(parameters.is_empty(), !text.contains('7'), "{text}");
+    }
+    let other = [
+        "select count(*) from t",
+        "select a from t order by 1",
+        "select d + '1.5' from t where a = 1",
+        "select a from t where a = 1 and d = '1.5'",
+        "create table v (a int)",
+        "set search_path = 'one'",
+        "nonsense 1",
+    ];
+    for text in other {
+        for _ in 0..3 {
+            assert!(session.recall(text).await.is_none(), "{text}");
+        }
+    }
+    run(&mut session, "set ledger.short_path = off").await.expect("a setting");
+    assert!(session.recall("select b, c from t where a = 7").await.is_none());
+}
+
 /// What a statement gave, in words.
 async fn answer(session: &mut Session, text: &str, parameters: &[Parameter]) -> String {
     match try_answer(session, text, parameters).await {
@@ -225,10 +298,20 @@ async fn try_answer(
     parameters: &[Parameter],
 ) -> Result<String, crate::Error> {
     let mut said = String::new();
-    for statement in session.parse(text)? {
-        let oids: Vec<u32> = parameters.iter().map(|parameter| parameter.oid).collect();
-        let prepared = session.prepare(statement, &oids).await?;
-        match session.execute(&prepared, parameters.to_vec()).await? {
+    let mut all = Vec::new();
+    let recalled = if parameters.is_empty() { session.recall(text).await } else { None };
+    match recalled {
+        Some((prepared, parameters)) => all.push(((*prepared).clone(), parameters)),
+        None => {
+            let oids: Vec<u32> = parameters.iter().map(|parameter| parameter.oid).collect();
+            for statement in session.parse(text)? {
+                let prepared = session.prepare(statement, &oids).await?;
+                all.push((prepared, parameters.to_vec()));
+            }
+        }
+    }
+    for (prepared, parameters) in all {
+        match session.execute(&prepared, parameters).await? {
             Outcome::Done { tag } => said.push_str(&tag),
             Outcome::Rows { columns, mut stream, tag } => {
                 for column in &columns {
@@ -283,7 +366,9 @@ async fn both_paths_say_the_same() {
             done.push(text);
             assert_eq!(a, b, "seed {seed}: {}", done.join(";\n"));
         }
-        let all = "rollback; select * from t; select * from u";
+        run(&mut short, "rollback").await.expect("an end");
+        run(&mut long, "rollback").await.expect("an end");
+        let all = "select * from t; select * from u";
         let (a, b) = (answer(&mut short, all, &[]).await, answer(&mut long, all, &[]).await);
         assert_eq!(a, b, "seed {seed}: {}", done.join(";\n"));
     }
