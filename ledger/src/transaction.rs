@@ -177,6 +177,16 @@ pub struct Receipt {
 }
 
 impl Operation {
+    /// Bytes that it takes in a block, roughly, and never less than what a client put into it.
+    pub fn size(&self) -> u64 {
+        let own = match self {
+            Self::Insert { row, .. } | Self::Update { row, .. } => row.bytes.len(),
+            Self::Define { object, .. } => borsh::object_length(object).unwrap_or(usize::MAX),
+            Self::Delete { .. } | Self::Drop { .. } | Self::Lease { .. } => 0,
+        };
+        u64::try_from(own).unwrap_or(u64::MAX).saturating_add(64)
+    }
+
     /// The table whose row it writes or ends.
     pub fn table(&self) -> Option<Oid> {
         match self {

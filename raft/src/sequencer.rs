@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
@@ -107,6 +107,7 @@ impl Sequencer {
             runtime: Handle::current(),
             waiting: Arc::clone(&waiting),
             ended: Arc::clone(&ended),
+            full: AtomicBool::new(false),
         };
         let thread = std::thread::Builder::new()
             .name("sequencer".to_owned())
@@ -173,13 +174,10 @@ impl Waiting {
     }
 }
 
-/// Bytes that a transaction takes in a block, roughly and never less than its rows.
+/// Bytes that a transaction takes in a block, roughly and never less than its rows and definitions.
 fn size_of(transaction: &Transaction) -> u64 {
-    let rows = transaction.operations.iter().map(|operation| {
-        let row = operation.row().map_or(0, |row| row.bytes.len());
-        row as u64 + 64
-    });
-    rows.sum::<u64>() + transaction.statement.len() as u64 + 256
+    let fixed = transaction.statement.len() as u64 + 256;
+    transaction.operations.iter().fold(fixed, |sum, it| sum.saturating_add(it.size()))
 }
 
 fn too_large(bytes: u64, bound: u64) -> Refusal {
@@ -194,6 +192,8 @@ struct Worker {
     runtime: Handle,
     waiting: Arc<Waiting>,
     ended: Ended,
+    /// Whether the last block found no room, so that the log tells it once.
+    full: AtomicBool,
 }
 
 /// Transactions that go into one block, with those who wait for each.
@@ -361,8 +361,18 @@ impl Worker {
         let done = Box::new(move |result| drop(sender.send(result)));
         self.parts.blocks.reserve(bytes, done)?;
         match self.runtime.block_on(receiver) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(Fault::DiskFull { .. })) => Err(Shortage::Disk.into()),
+            Ok(Ok(())) => {
+                if self.full.swap(false, Ordering::Relaxed) {
+                    tracing::warn!("the disk has room again: transactions are taken");
+                }
+                Ok(())
+            }
+            Ok(Err(fault @ Fault::DiskFull { .. })) => {
+                if !self.full.swap(true, Ordering::Relaxed) {
+                    tracing::error!(%fault, "transactions are refused (53100) until there is room");
+                }
+                Err(Shortage::Disk.into())
+            }
             Ok(Err(fault)) => Err(fault.into()),
             Err(_) => Err(SubmitError::ShuttingDown),
         }

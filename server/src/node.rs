@@ -17,6 +17,9 @@ use crate::config::Config;
 use crate::identity;
 use crate::pg::{self, Limits, Phase, Shared};
 
+#[cfg(test)]
+mod tests;
+
 /// Where the blocks are, below the data directory.
 pub(crate) const BLOCKS: &str = "blocks";
 /// Where the key index is, which may be deleted at any time.
