@@ -56,7 +56,7 @@ impl Failure {
         Self { sqlstate: "lost".to_owned(), message: e.to_string(), ..Self::default() }
     }
 
-    fn read(mut fields: ErrorFields<'_>) -> io::Result<Self> {
+    pub(crate) fn read(mut fields: ErrorFields<'_>) -> io::Result<Self> {
         let mut failure = Self::default();
         while let Some(field) = fields.next()? {
             let value = String::from_utf8_lossy(field.value_bytes()).into_owned();

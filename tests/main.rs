@@ -6,6 +6,7 @@
     reason = "a failure carries all fields, and tests are in no hurry"
 )]
 
+mod bounds;
 mod client;
 mod concurrent;
 mod copy;

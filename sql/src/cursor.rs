@@ -1,5 +1,7 @@
 //! SQL cursors: DECLARE, FETCH, MOVE, CLOSE. A cursor reads the state of its DECLARE; its rows are drawn
-//! as they are fetched, and kept so that it can go back.
+//! as they are fetched, and kept as far as it can go back.
+
+mod kept;
 
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
@@ -8,14 +10,18 @@ use crate::Error;
 use crate::outcome::{Outcome, Parameter, ResultColumn, RowStream, Tag};
 use crate::session::Session;
 use crate::statement::{Direction, Query, Statement};
+use kept::Kept;
+
+/// Cursors that one session may have.
+const MOST: usize = 1000;
 
 /// A cursor.
 pub(crate) struct Cursor {
     pub(crate) columns: Vec<ResultColumn>,
     /// `None` when all rows were drawn.
     stream: Option<RowStream>,
-    /// One batch for each row that was drawn.
-    rows: Vec<RecordBatch>,
+    /// The rows that were drawn.
+    rows: Kept,
     /// The row it stands on: 0 is before the first.
     at: usize,
     scroll: bool,
@@ -32,10 +38,7 @@ impl Cursor {
         while self.rows.len() < wanted {
             let Some(stream) = self.stream.as_mut() else { return Ok(()) };
             match stream.next().await {
-                Some(batch) => {
-                    let batch = batch?;
-                    self.rows.extend((0..batch.num_rows()).map(|row| batch.slice(row, 1)));
-                }
+                Some(batch) => self.rows.push(batch?)?,
                 None => self.stream = None,
             }
         }
@@ -141,6 +144,9 @@ impl Session {
         if self.cursors.contains_key(name) {
             return Err(Error::Exists { kind: "cursor", name: name.to_string() });
         }
+        if self.cursors.len() >= MOST {
+            return Err(Error::new("54000", format!("a session has at most {MOST} cursors")));
+        }
         let outcome = Box::pin(self.query(statement, query, parameters, None)).await?;
         let Outcome::Rows { columns, stream, .. } = outcome else {
             return Err(Error::new("42P11", "cannot open this query as cursor"));
@@ -149,7 +155,7 @@ impl Session {
         let cursor = Cursor {
             columns,
             stream: Some(stream),
-            rows: Vec::new(),
+            rows: Kept::new(&self.engine.memory),
             at: 0,
             scroll,
             hold,
@@ -171,13 +177,16 @@ impl Session {
         };
         let numbers = cursor.go(direction).await?;
         if moves {
+            if !cursor.scroll {
+                cursor.rows.release_before(cursor.at);
+            }
             return Ok(Outcome::done(format!("MOVE {}", numbers.len())));
         }
-        let rows: Vec<Result<RecordBatch, Error>> = numbers
-            .iter()
-            .filter_map(|number| cursor.rows.get(number.checked_sub(1)?))
-            .map(|row| Ok(row.clone()))
-            .collect();
+        let rows: Vec<Result<RecordBatch, Error>> =
+            numbers.iter().filter_map(|number| cursor.rows.row(*number)).map(Ok).collect();
+        if !cursor.scroll {
+            cursor.rows.release_before(cursor.at);
+        }
         Ok(Outcome::Rows {
             columns: cursor.columns.clone(),
             stream: futures::stream::iter(rows).boxed(),

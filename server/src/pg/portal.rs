@@ -16,6 +16,15 @@ pub(crate) struct Portal {
     pub(crate) formats: Vec<Format>,
     /// How far it is.
     pub(crate) state: State,
+    /// The bytes of its parameters, as they came.
+    pub(crate) bytes: usize,
+}
+
+impl Portal {
+    /// The bytes of parameters that it still holds.
+    pub(crate) fn held(&self) -> usize {
+        if matches!(self.state, State::Ready(_)) { self.bytes } else { 0 }
+    }
 }
 
 /// How far a portal is.

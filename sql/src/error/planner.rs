@@ -46,7 +46,6 @@ impl From<DataFusionError> for Error {
 /// A query's memory, or its place on disk, is used up.
 fn exhausted(message: &str) -> Error {
     let detail = message.lines().next().unwrap_or_default();
-    let detail = detail.split(". Please try").next().unwrap_or_default();
     Error::new("53200", "out of memory for this query")
         .with_detail(detail)
         .with_hint("Raise the node's query_memory or query_disk, or ask for less at once.")
@@ -60,6 +59,10 @@ fn of_io(error: &std::io::Error) -> Error {
     match error.kind() {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
             Error::new("53100", format!("no space left on the disk for this query: {error}"))
+        }
+        // DataFusion's own bound has no kind of its own.
+        _ if error.to_string().contains("exceeded the allowable limit") => {
+            exhausted("All running queries together have put aside as much as query_disk allows.")
         }
         _ => Error::Fault { message: error.to_string(), corrupted: false },
     }

@@ -10,6 +10,11 @@ use crate::outcome::{Outcome, Parameter};
 use crate::statement::{Command, Statement};
 use crate::types::PgType;
 
+/// Prepared statements that one session may have.
+const MOST: usize = 10_000;
+/// Bytes of their texts.
+const MOST_BYTES: usize = 64 << 20;
+
 impl Session {
     pub(super) async fn prepare_named(
         &mut self,
@@ -19,6 +24,11 @@ impl Session {
     ) -> Result<Outcome, Error> {
         if self.prepared.contains_key(name) {
             return Err(Error::Exists { kind: "prepared statement", name: name.to_string() });
+        }
+        let bytes: usize = self.prepared.values().map(|it| it.statement.source().len()).sum();
+        if self.prepared.len() >= MOST || bytes + statement.source().len() > MOST_BYTES {
+            return Err(Error::new("54000", "too many prepared statements in this session")
+                .with_hint("DEALLOCATE those that are not needed any more."));
         }
         let oids = types
             .iter()

@@ -15,6 +15,8 @@ use super::{Session, Stop, guarded};
 
 /// Prepared statements, and portals, that one session may have.
 const MOST: usize = 10_000;
+/// Bytes of the texts of its prepared statements, and of the parameters of its portals.
+const MOST_BYTES: usize = 64 << 20;
 
 impl<S: Stream> Session<S> {
     /// `P`
@@ -25,7 +27,10 @@ impl<S: Stream> Session<S> {
             let message = format!("prepared statement \"{}\" already exists", parse.name);
             return Err(Problem::error("42P05", message).into());
         }
-        if self.statements.len() >= MOST {
+        let bytes: usize = self.statements.values().map(|it| it.statement.source().len()).sum();
+        if self.statements.len() >= MOST
+            || !self.statements.is_empty() && bytes + parse.query.len() > MOST_BYTES
+        {
             return Err(too_many("prepared statements"));
         }
         let prepared = guarded(self.sql.prepare_text(&parse.query, &parse.parameter_oids)).await?;
@@ -79,7 +84,9 @@ impl<S: Stream> Session<S> {
             let message = format!("cursor \"{}\" already exists", bind.portal);
             return Err(Problem::error("42P03", message).into());
         }
-        if self.portals.len() >= MOST {
+        let bytes: usize = bind.parameters.iter().flatten().map(bytes::Bytes::len).sum();
+        let held: usize = self.portals.values().map(Portal::held).sum();
+        if self.portals.len() >= MOST || held > 0 && held + bytes > MOST_BYTES {
             return Err(too_many("portals"));
         }
         let zone = self.zone();
@@ -93,7 +100,8 @@ impl<S: Stream> Session<S> {
             })?;
             parameters.push(parameter);
         }
-        let portal = Portal { prepared, formats: result_formats, state: State::Ready(parameters) };
+        let state = State::Ready(parameters);
+        let portal = Portal { prepared, formats: result_formats, state, bytes };
         self.portals.insert(bind.portal, portal);
         reply::bind_complete(&mut self.wire.output);
         Ok(())
@@ -276,7 +284,7 @@ fn broken(message: String) -> Stop {
 }
 
 fn too_many(what: &str) -> Stop {
-    Problem::error("54000", format!("a session has at most {MOST} {what}"))
+    Problem::error("54000", format!("this session has too many {what}"))
         .with_hint("Close those that are not needed any more.")
         .into()
 }
