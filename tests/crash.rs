@@ -1,10 +1,13 @@
 //! `kill -9` under concurrent writers: what was acknowledged is there after the restart, what wasn't is there wholly
-//! or not at all, and the chain verifies.
+//! or not at all, and the chain verifies. So it is for many rows of one COPY, and for definitions.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+use postgres_protocol::message::backend::Message;
+use postgres_protocol::message::frontend;
 
 use crate::client::{Address, Client, Failure};
 use crate::random::Random;
@@ -145,4 +148,179 @@ fn nothing_acknowledged_is_lost() {
     let output =
         Command::new(binary()).arg("verify").arg("--data").arg(server.data()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// Rounds of the smaller tests: a third of the large one's.
+fn few() -> u64 {
+    number("STELE_TEST_KILLS", 10).div_ceil(3)
+}
+
+/// Starts again after a kill; the chain must verify.
+fn back(server: &mut Server) -> Client {
+    server.start_again();
+    let mut client = server.client();
+    let wrong = client.run("SELECT * FROM ledger.verify() WHERE status <> 'ok'").unwrap();
+    assert_eq!(wrong.rows, Vec::<Vec<_>>::new());
+    println!("ready after {:?}", server.last_start);
+    client
+}
+
+/// One COPY of [`COPIED`] rows, all with this number.
+fn copy_in(client: &mut Client, n: i64) -> Result<(), Failure> {
+    client.send(|out| frontend::query("COPY copied FROM STDIN", out))?;
+    while !matches!(client.receive()?, Message::CopyInResponse(_)) {}
+    for rows in 0..COPIED / 100 {
+        let lines: String =
+            (0..100).map(|row| format!("{n}\t{}\tfiller\n", rows * 100 + row)).collect();
+        client.send(|out| {
+            frontend::CopyData::new(lines.as_bytes())?.write(out);
+            Ok(())
+        })?;
+    }
+    client.send(|out| {
+        frontend::copy_done(out);
+        Ok(())
+    })?;
+    let mut done = false;
+    loop {
+        match client.receive()? {
+            Message::CommandComplete(_) => done = true,
+            Message::ReadyForQuery(_) if done => return Ok(()),
+            Message::ErrorResponse(_) => panic!("COPY {n} was refused"),
+            _ => {}
+        }
+    }
+}
+
+/// Rows of one COPY.
+const COPIED: i64 = 2_000;
+
+#[test]
+fn a_copy_is_there_wholly_or_not_at_all() {
+    let mut random = Random::from_environment("STELE_TEST_SEED");
+    let mut server = Server::start();
+    let create = "CREATE TABLE copied (n bigint, row int, filler text, PRIMARY KEY (n, row))";
+    server.client().run(create).unwrap();
+    let (mut newest, mut acknowledged) = (0, BTreeSet::new());
+    for _ in 0..few() {
+        let address = server.address();
+        let pause = Duration::from_millis(300 + random.next() % 900);
+        let (from, began) = (newest, AtomicBool::new(false));
+        let written = std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let (mut newest, mut done) = (from, Vec::new());
+                let Ok(mut client) = Client::connect(&address) else { return (newest, done) };
+                began.store(true, Ordering::Relaxed);
+                loop {
+                    newest += 1;
+                    match copy_in(&mut client, newest) {
+                        Ok(()) => done.push(newest),
+                        Err(_) => return (newest, done),
+                    }
+                }
+            });
+            while !began.load(Ordering::Relaxed) && !writer.is_finished() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            std::thread::sleep(pause);
+            server.kill();
+            writer.join().unwrap()
+        });
+        newest = written.0;
+        acknowledged.extend(written.1);
+        let mut client = back(&mut server);
+        let answer = client.run("SELECT n, count(*) FROM copied GROUP BY n ORDER BY n").unwrap();
+        let mut present = BTreeSet::new();
+        for row in answer.rows {
+            let n: i64 = row[0].as_deref().unwrap().parse().unwrap();
+            assert_eq!(row[1].as_deref(), Some(COPIED.to_string().as_str()), "COPY {n} in part");
+            present.insert(n);
+        }
+        let lost: Vec<_> = acknowledged.difference(&present).collect();
+        assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+        println!("{} of {newest} copies after {pause:?}", present.len());
+        acknowledged = present;
+    }
+}
+
+/// A transaction of definitions and rows, and one that takes away what the last but one made.
+fn define(client: &mut Client, n: i64) -> Result<(), Failure> {
+    let old = (n - 2).max(0);
+    for sql in [
+        "BEGIN".to_owned(),
+        format!("CREATE TABLE made_{n} (id int PRIMARY KEY, v text)"),
+        format!("INSERT INTO made_{n} SELECT g, 'v' FROM generate_series(1, 50) g"),
+        format!("ALTER TABLE made_{n} ADD COLUMN more int NOT NULL DEFAULT {n}"),
+        format!("CREATE UNIQUE INDEX made_{n}_v ON made_{n} (id, v)"),
+        format!("CREATE VIEW seen_{n} AS SELECT count(*) AS count FROM made_{n}"),
+        format!("DROP VIEW IF EXISTS seen_{old}"),
+        format!("DROP TABLE IF EXISTS made_{old}"),
+        "COMMIT".to_owned(),
+    ] {
+        client.run(&sql)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn definitions_are_there_wholly_or_not_at_all() {
+    let mut random = Random::from_environment("STELE_TEST_SEED");
+    let mut server = Server::start();
+    let (mut newest, mut last_done) = (0, 0);
+    for _ in 0..few() {
+        let address = server.address();
+        let pause = Duration::from_millis(300 + random.next() % 900);
+        let (from, began) = (newest, AtomicBool::new(false));
+        (newest, last_done) = std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let (mut newest, mut done) = (from, last_done);
+                let Ok(mut client) = Client::connect(&address) else { return (newest, done) };
+                began.store(true, Ordering::Relaxed);
+                loop {
+                    newest += 1;
+                    match define(&mut client, newest) {
+                        Ok(()) => done = newest,
+                        Err(failure) if failure.sqlstate == "lost" => return (newest, done),
+                        Err(failure) => panic!("definition {newest}: {failure}"),
+                    }
+                }
+            });
+            while !began.load(Ordering::Relaxed) && !writer.is_finished() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            std::thread::sleep(pause);
+            server.kill();
+            writer.join().unwrap()
+        });
+        let mut client = back(&mut server);
+        let is_there = |client: &mut Client, n: i64| {
+            let sql =
+                format!("SELECT sum(more), count(*), (SELECT count FROM seen_{n}) FROM made_{n}");
+            match client.run(&sql) {
+                Ok(answer) => {
+                    let whole = [(50 * n).to_string(), "50".to_owned(), "50".to_owned()];
+                    assert_eq!(answer.rows, [whole.map(Some)], "definition {n}");
+                    let twice = format!("INSERT INTO made_{n} VALUES (1, 'v', 1)");
+                    assert_eq!(client.run(&twice).unwrap_err().sqlstate, "23505");
+                    true
+                }
+                Err(failure) => {
+                    assert_eq!(failure.sqlstate, "42P01", "definition {n}: {failure}");
+                    let classes = format!(
+                        "SELECT relname FROM pg_class
+                         WHERE relname IN ('made_{n}', 'seen_{n}', 'made_{n}_v', 'made_{n}_pkey')"
+                    );
+                    assert_eq!(client.run(&classes).unwrap().rows, Vec::<Vec<_>>::new());
+                    false
+                }
+            }
+        };
+        let (of_last, of_newest) =
+            (is_there(&mut client, last_done), is_there(&mut client, newest));
+        assert!(of_last || last_done == 0, "definition {last_done} was acknowledged and is lost");
+        if of_newest {
+            last_done = newest;
+        }
+        println!("{newest} definitions after {pause:?}, the newest is there: {of_newest}");
+    }
 }
