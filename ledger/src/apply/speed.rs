@@ -41,7 +41,7 @@ fn on_processor_ms() -> u64 {
 }
 
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "a measurement: cargo test -p ledger --release -- --ignored --nocapture speed"]
 fn speed() {
     let mut memory = family();
     let index = Object::Index(Index {

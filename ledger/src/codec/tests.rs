@@ -151,7 +151,7 @@ fn todays_code_writes_version_1() {
 
 /// Writes the fixtures of a version that has none yet; existing files are never touched.
 #[test]
-#[ignore = "makes the fixtures of a new format version"]
+#[ignore = "makes the fixtures of a new format version: cargo test -p ledger -- --ignored make_fixtures"]
 fn make_fixtures() {
     let mut lines = String::from("# name, block hash, transaction hashes\n");
     for (name, block) in version_1() {

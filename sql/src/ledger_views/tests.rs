@@ -192,6 +192,47 @@ async fn a_prepared_query_of_the_chain_sees_new_blocks() {
     assert_eq!(ok(&mut session, "EXECUTE counted").await, "1");
 }
 
+/// Blocks of which one was altered.
+struct Altered {
+    blocks: Vec<Arc<ledger::Block>>,
+    height: u64,
+}
+
+impl storage::BlockSource for Altered {
+    fn block(&self, height: ledger::Height) -> Result<Arc<ledger::Block>, storage::Fault> {
+        let place = usize::try_from(height.0).unwrap();
+        let mut block = ledger::Block::clone(&self.blocks[place]);
+        if height.0 == self.height {
+            block.transactions[0].user = "mallory".to_owned();
+        }
+        Ok(Arc::new(block))
+    }
+}
+
+#[tokio::test]
+async fn verifying_names_the_first_bad_block_and_its_rows_are_not_read_any_more() {
+    let engine = engine();
+    let mut session = session(&engine);
+    let (inserted, _) = with_history(&mut session).await;
+    let newest = ok(&mut session, "SELECT max(height) FROM ledger.blocks").await;
+    let verify =
+        "SELECT object, from_block, to_block, status, first_bad, detail FROM ledger.verify()";
+    assert_eq!(ok(&mut session, verify).await, format!("blocks|0|{newest}|ok|~|~"));
+    let snapshot = engine.state().snapshot();
+    let all = (0..=snapshot.height().0).map(ledger::Height);
+    let blocks = all.map(|height| snapshot.block(height).unwrap()).collect();
+    let height = u64::try_from(inserted).unwrap();
+    engine.state().set_block_source(Arc::new(Altered { blocks, height }));
+    let found = ok(&mut session, verify).await;
+    let start = format!("blocks|0|{newest}|damaged|{inserted}|");
+    assert!(found.starts_with(&start) && found.contains("transaction 0 was altered"), "{found}");
+    assert!(!found.contains('\n'), "one block alone is named: {found}");
+    // The row that this block wrote and no later one replaced is gone: (1, 'a') was deleted, (2, 'b') updated.
+    assert_eq!(ok(&mut session, "SELECT id FROM t WHERE id = 3").await, "3");
+    let past = format!("SELECT * FROM ledger.as_of('t', 'block:{inserted}')");
+    assert_eq!(refused(&mut session, &past).await, "XX001");
+}
+
 #[tokio::test]
 async fn the_digest_is_signed() {
     let engine = engine();

@@ -94,21 +94,8 @@ impl Given {
 }
 
 fn what(tokens: &mut Tokens<'_>) -> Result<CopyWhat, Error> {
-    if tokens.takes_token(&Token::LParen) {
-        let mut depth = 0_usize;
-        let mut inner = Vec::new();
-        loop {
-            match tokens.peek() {
-                Some(Token::RParen) if depth == 0 => break,
-                Some(Token::LParen) => depth += 1,
-                Some(Token::RParen) => depth -= 1,
-                Some(_) => {}
-                None => return Err(tokens.syntax_error()),
-            }
-            inner.push(tokens.next_with_span().ok_or_else(|| tokens.end_of_input())?);
-        }
-        tokens.expect_token(&Token::RParen)?;
-        return Ok(CopyWhat::Query(Box::new(data::query(tokens.sub(inner))?)));
+    if let Some(inner) = tokens.in_parentheses()? {
+        return Ok(CopyWhat::Query(Box::new(data::query(inner)?)));
     }
     let name = tokens.object_name()?;
     let mut columns = Vec::new();

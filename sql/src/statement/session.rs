@@ -242,23 +242,9 @@ fn reset(tokens: &mut Tokens<'_>) -> Result<Command, Error> {
 fn prepare(tokens: &mut Tokens<'_>) -> Result<Command, Error> {
     let name = tokens.name()?;
     let mut types = Vec::new();
-    if tokens.takes_token(&Token::LParen) {
-        let mut depth = 0_usize;
-        let mut inner = Vec::new();
-        loop {
-            match tokens.peek() {
-                Some(Token::RParen) if depth == 0 => break,
-                Some(Token::LParen) => depth += 1,
-                Some(Token::RParen) => depth -= 1,
-                Some(_) => {}
-                None => return Err(tokens.syntax_error()),
-            }
-            inner.push(tokens.next_with_span().ok_or_else(|| tokens.end_of_input())?);
-        }
-        tokens.expect_token(&Token::RParen)?;
-        types = with_parser(&tokens.sub(inner), |parser| {
-            parser.parse_comma_separated(Parser::parse_data_type)
-        })?;
+    if let Some(inner) = tokens.in_parentheses()? {
+        types =
+            with_parser(&inner, |parser| parser.parse_comma_separated(Parser::parse_data_type))?;
     }
     tokens.expect(&["AS"])?;
     let statement = Box::new(command_of(tokens.split_off())?);

@@ -68,6 +68,30 @@ impl<'a> Tokens<'a> {
         Self { text: self.text, tokens, at: 0 }
     }
 
+    /// Takes what stands between parentheses, if one opens here, and both of them.
+    ///
+    /// # Errors
+    /// 42601 when it doesn't close.
+    pub(super) fn in_parentheses(&mut self) -> Result<Option<Self>, Error> {
+        if !self.takes_token(&Token::LParen) {
+            return Ok(None);
+        }
+        let mut depth = 0_usize;
+        let mut inner = Vec::new();
+        loop {
+            match self.peek() {
+                Some(Token::RParen) if depth == 0 => break,
+                Some(Token::LParen) => depth += 1,
+                Some(Token::RParen) => depth -= 1,
+                Some(_) => {}
+                None => return Err(self.syntax_error()),
+            }
+            inner.push(self.next_with_span().ok_or_else(|| self.end_of_input())?);
+        }
+        self.expect_token(&Token::RParen)?;
+        Ok(Some(self.sub(inner)))
+    }
+
     /// Takes all that is left.
     pub(super) fn split_off(&mut self) -> Self {
         let rest = self.rest();
