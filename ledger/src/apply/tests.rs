@@ -394,6 +394,39 @@ fn malformed_rows_are_refused() {
 }
 
 #[test]
+fn rows_are_written_the_one_way_that_their_table_says() {
+    let mut memory = filled();
+    let mut secret = parent();
+    secret.columns[1].redactable = true;
+    let secret_oid = Oid(16700);
+    secret.name = "secret".to_owned();
+    (secret.row_type, secret.row_array_type) = (Oid(16701), Oid(16702));
+    let change = transaction(vec![define(secret_oid, Object::Table(secret.clone()))]);
+    check_transaction(&memory, &change).unwrap();
+    memory.apply(3, &change);
+    let values = [Value::Int4(9), Value::Text("name".to_owned())];
+    let salted = Row::encode(&secret, &values, || [7; 16]).unwrap();
+    admitted(&memory, vec![insert(secret_oid, salted.clone())]);
+    // A value that must be salted and is not could never be erased; one that is erased was never there.
+    let plain = Row::encode(&parent(), &values, || [0; 16]).unwrap();
+    assert_eq!(refused(&memory, vec![insert(secret_oid, plain)]).sqlstate(), "XX000");
+    assert_eq!(refused(&memory, vec![insert(PARENT, salted)]).sqlstate(), "XX000");
+}
+
+#[test]
+fn only_members_speak_for_transactions() {
+    let memory = filled();
+    let mut foreign = transaction(vec![insert(PARENT, parent_row(7, None))]);
+    check_transaction(&memory, &foreign).unwrap();
+    foreign.member = NodeKey::from_bytes(&[2; 32]).member();
+    let Err(Checked::Refused(refusal)) = check_transaction(&memory, &foreign) else {
+        panic!("taken");
+    };
+    assert_eq!(refusal.sqlstate(), "XX000");
+    assert!(refusal.to_string().contains("member"), "{refusal}");
+}
+
+#[test]
 fn privileges() {
     use crate::catalog::{Grant, Grants, Privilege, Role};
     let mut memory = filled();

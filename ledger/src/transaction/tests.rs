@@ -59,3 +59,36 @@ fn versions_are_ordered_as_their_bytes() {
     let id = TransactionId(*b"\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef");
     assert_eq!(id.to_string(), "01234567-89ab-cdef-0123-456789abcdef");
 }
+
+#[test]
+fn every_signer_is_a_member_and_signs_once() {
+    let mut signed = block().transactions.remove(0);
+    let chain = Hash([5; 32]);
+    signed.endorsements.clear();
+    signed.sign(&key(1), chain).unwrap();
+    let members = [key(1).public(), key(2).public()];
+    let of = |id| members.into_iter().find(|it| it.member() == id);
+    let refused = |transaction: &Transaction| transaction.check_signatures(chain, of).is_err();
+    assert!(!refused(&signed));
+    let with = |change: &dyn Fn(&mut Transaction)| {
+        let mut changed = signed.clone();
+        change(&mut changed);
+        changed
+    };
+    assert!(!refused(&with(&|it| it.endorse(&key(2), chain).unwrap())));
+    assert!(refused(&with(&|it| it.endorse(&key(3), chain).unwrap())), "a stranger");
+    assert!(refused(&with(&|it| it.endorse(&key(2), Hash([6; 32])).unwrap())), "another chain");
+    let twice = with(&|it| {
+        it.endorse(&key(2), chain).unwrap();
+        it.endorse(&key(2), chain).unwrap();
+    });
+    assert!(refused(&twice));
+    let taken = with(&|it| {
+        it.endorse(&key(2), chain).unwrap();
+        it.endorsements[0].member = key(1).member();
+    });
+    assert!(refused(&taken), "one member's signature in another's name");
+    assert!(refused(&with(&|it| it.statement.push('x'))));
+    assert!(refused(&with(&|it| it.sign(&key(3), chain).unwrap())));
+    assert!(refused(&with(&|it| it.signature = Signature::NONE)));
+}

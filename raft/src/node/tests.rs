@@ -296,21 +296,29 @@ async fn an_empty_directory_needs_a_genesis_block_and_a_chain_its_own_key() {
     assert!(Node::open(disk, None, stranger).await.is_err());
 }
 
-/// Makes a chain longer by a block with these transactions, as anyone could who can write its files.
-fn append_by_hand(disk: &Arc<dyn Disk>, governance: Hash, transactions: Vec<Transaction>) {
+/// Makes a chain longer by a block with these transactions, as anyone could who can write its files; the block
+/// may be spoiled once its header is made.
+fn append_by_hand(
+    disk: &Arc<dyn Disk>,
+    governance: Hash,
+    transactions: Vec<Transaction>,
+    spoil: impl FnOnce(&mut Block),
+) {
     let files = block_file::Options::default();
     let blocks = BlockFile::open(Arc::clone(disk), files).unwrap();
     let last = blocks.read(blocks.tip().unwrap().height).unwrap().unwrap();
-    let block = blocks.make_next(Proposal {
+    let made = blocks.make_next(Proposal {
         proposer: last.header.proposer,
         governance,
         stamp: last.stamp.clone(),
         transactions,
         ..Proposal::default()
     });
+    let mut block = made.unwrap();
+    spoil(&mut block);
     let (sender, receiver) = std::sync::mpsc::channel();
     let done = Box::new(move |result| drop(sender.send(result)));
-    blocks.append(vec![Arc::new(block.unwrap())], done).unwrap();
+    blocks.append(vec![Arc::new(block)], done).unwrap();
     receiver.recv().unwrap().unwrap();
 }
 
@@ -351,7 +359,7 @@ async fn what_no_member_signed_is_neither_taken_nor_read_back() {
     node.shutdown().await;
     drop(node);
 
-    append_by_hand(&disk, governance, vec![foreign]);
+    append_by_hand(&disk, governance, vec![foreign], |_| ());
     let node = open(&disk).await.unwrap();
     let forged = node.state().head().height;
     assert!(forged > first.height);
@@ -361,5 +369,42 @@ async fn what_no_member_signed_is_neither_taken_nor_read_back() {
     let report = node.state().verify(true, &mut |_| ()).unwrap();
     assert!(report.damage().all(|damage| damage.height == Some(forged)), "{report:?}");
     assert!(!report.is_sound());
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_its_header_does_not_know_is_not_read_back() {
+    let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());
+    let node = open(&disk).await.unwrap();
+    node.submit(schema(&node, 1, None)).await.unwrap();
+    let (next, chain) = (schema(&node, 2, None), node.chain());
+    let governance = node.state().catalog().governance();
+    let before = node.state().head().height;
+    node.shutdown().await;
+    let key = NodeKey::from_bytes(&node.key.to_bytes());
+    drop(node);
+    // All signatures are right: only the block's own hash tells that one came in later.
+    append_by_hand(&disk, governance, vec![next], |block| {
+        block.transactions[0].endorse(&key, chain).unwrap();
+    });
+    let node = open(&disk).await.unwrap();
+    let fault = node.status().read_only.unwrap();
+    assert_eq!(fault.damaged_height(), Some(Height(before.0 + 1)), "{fault}");
+    assert!(fault.to_string().contains("differs from its header"), "{fault}");
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_rules_refuse_is_in_no_block() {
+    let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());
+    let node = open(&disk).await.unwrap();
+    node.submit(schema(&node, 1, None)).await.unwrap();
+    let before = node.state().head();
+    let mut nobody = schema(&node, 2, None);
+    nobody.user = "nobody".to_owned();
+    nobody.signature = Signature::NONE;
+    let refused = node.submit(nobody).await;
+    assert!(matches!(refused, Err(SubmitError::Refused(_))), "{refused:?}");
+    assert_eq!(node.state().head(), before);
     node.shutdown().await;
 }

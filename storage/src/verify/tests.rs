@@ -254,3 +254,17 @@ fn a_running_node_is_verified_up_to_what_it_had_written() {
     assert!(report.is_sound(), "{report:?}");
     assert_eq!(report.sound_blocks, 5);
 }
+
+#[test]
+fn a_block_by_strangers_or_under_other_policies_is_named() {
+    let stranger = NodeKey::from_bytes(&[8; 32]);
+    let disk = chain(4, |block| match block.header.height {
+        Height(2) => block.header.governance = ledger::Hash([9; 32]),
+        Height(3) => block.header.proposer = stranger.member(),
+        _ => {}
+    });
+    let report = run(&disk);
+    assert_named(&report, 2, "other members and policies");
+    assert_named(&report, 3, "is no member");
+    assert_eq!(report.damage().count(), 2, "{report:?}");
+}

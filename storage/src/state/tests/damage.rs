@@ -61,3 +61,41 @@ fn a_block_found_damaged_later_fails_the_reads_that_touch_it() {
     state.mark_repaired(version.height);
     assert_eq!(alive(&state.snapshot()), rows);
 }
+
+/// Blocks that are whole in themselves, and not the ones that were applied.
+struct Others(Vec<ledger::Block>);
+
+impl crate::BlockSource for Others {
+    fn block(&self, height: Height) -> Result<Arc<ledger::Block>, Fault> {
+        let place = usize::try_from(height.0).unwrap();
+        let mut block = self.0[place].clone();
+        block.header.time_us += 1;
+        Ok(Arc::new(block))
+    }
+}
+
+#[test]
+fn a_block_that_is_read_again_is_the_one_that_was_applied() {
+    let model = Model::new(&model::fixed());
+    let blocks = &model.chain.blocks;
+    let state = open(Arc::new(MemoryIndex::default()), 1, blocks);
+    state.set_block_source(Arc::new(Others(blocks.clone())));
+    let refused = state.snapshot().block(Height(1)).unwrap_err();
+    assert_eq!(refused.damaged_height(), Some(Height(1)), "{refused}");
+}
+
+#[test]
+fn a_version_that_is_not_alive_can_not_end() {
+    let mut model = Model::new(&model::fixed());
+    let state = open(Arc::new(MemoryIndex::default()), 1, &model.chain.blocks);
+    let key = encode_key(&[Value::Int4(2)]);
+    let version = state.snapshot().lookup(BY_ID, &key).unwrap()[0];
+    let end = ledger::Operation::Delete { table: TABLE, previous: version };
+    let head = state.head().height;
+    // Twice in one block: consensus would have to be wrong for that, and this node must not go along.
+    let block = model.chain.block(vec![vec![end.clone()], vec![end]]).clone();
+    let refused = state.apply(&block).unwrap_err();
+    assert!(matches!(refused, Fault::Apply { .. }), "{refused}");
+    assert_eq!(state.head().height, head);
+    assert!(state.apply(&block).is_err(), "it must not go on after a fault");
+}
