@@ -181,7 +181,10 @@ impl Settings {
 
     /// Forgets what was SET LOCAL: the transaction is over.
     pub(crate) fn end_transaction(&mut self) {
-        self.local = OrdMap::new();
+        // One that is empty stays the same, so that nothing seems to have changed.
+        if !self.local.is_empty() {
+            self.local = OrdMap::new();
+        }
     }
 
     /// What clients are told of (ParameterStatus), with its values.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use ledger::{Oid, Receipt, TransactionId};
+use ledger::{Oid, Receipt};
 use storage::{LockOwner, Mark, Snapshot};
 
 use crate::Settings;
@@ -47,7 +47,6 @@ pub enum TransactionStatus {
 
 /// A transaction in progress.
 pub(crate) struct Transaction {
-    pub(crate) id: TransactionId,
     /// Begun by BEGIN, rather than by a statement on its own.
     pub(crate) explicit: bool,
     pub(crate) failed: bool,
@@ -86,7 +85,6 @@ impl Transaction {
     pub(crate) fn new(owner: LockOwner, settings: &Settings, now_us: i64, explicit: bool) -> Self {
         let isolation = settings.get("default_transaction_isolation").unwrap_or_default();
         Self {
-            id: crate::random::transaction_id(),
             explicit,
             failed: false,
             isolation: Isolation::named(&isolation),

@@ -1,8 +1,11 @@
 //! The end of a transaction: its effects become one transaction of the chain, or nothing. A commit
-//! that was handed in is never given up: its task goes on without the session.
+//! that was handed in is never given up: it goes on without the session.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use futures::future::BoxFuture;
 use ledger::{Height, Object, Receipt};
 use storage::{LockOwner, Locks};
 
@@ -26,6 +29,32 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.locks().release_all(self.owner);
+    }
+}
+
+/// A commit on its way. Whoever waits for it does its work; if nobody does any more, a task of its own
+/// goes on with it.
+struct HandedIn(Option<BoxFuture<'static, Result<Receipt, Error>>>);
+
+impl Future for HandedIn {
+    type Output = Result<Receipt, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // Taken out while it works: what has panicked isn't gone on with.
+        let Some(mut work) = self.0.take() else { return Poll::Ready(Err(Error::OutcomeUnknown)) };
+        let done = work.as_mut().poll(context);
+        if done.is_pending() {
+            self.0 = Some(work);
+        }
+        done
+    }
+}
+
+impl Drop for HandedIn {
+    fn drop(&mut self) {
+        if let (Some(work), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            drop(runtime.spawn(work));
+        }
     }
 }
 
@@ -110,7 +139,7 @@ impl Session {
             None => self.engine.state.head().height,
         };
         let transaction = ledger::Transaction {
-            id: own.id,
+            id: crate::random::transaction_id(),
             user: self.session_user.1.clone(),
             member: self.engine.order.member(),
             statement: own.take_statements(),
@@ -124,7 +153,7 @@ impl Session {
         let tables: Vec<ledger::Oid> = own.overlay.tables().collect();
         let reads =
             (own.isolation == Isolation::Serializable).then(|| std::mem::take(&mut own.reads));
-        let task = tokio::spawn(async move {
+        let work = async move {
             // One SERIALIZABLE writer after the other: what was validated still holds when it is ordered.
             let _alone = match &reads {
                 Some(reads) => {
@@ -138,11 +167,8 @@ impl Session {
             engine.note_written(tables.into_iter(), receipt.height);
             drop(held);
             Ok::<Receipt, Error>(receipt)
-        });
-        match task.await {
-            Ok(result) => result,
-            Err(_) => Err(Error::OutcomeUnknown),
-        }
+        };
+        HandedIn(Some(Box::pin(work))).await
     }
 }
 

@@ -197,7 +197,7 @@ impl Session {
 
     fn is_read_only(&self) -> bool {
         self.transaction.as_ref().is_some_and(|own| own.read_only)
-            || self.shared.settings().as_of().is_some()
+            || self.shared.with_settings(|settings| settings.as_of().is_some())
     }
 
     fn check_writable(&self, command: &Command) -> Result<(), Error> {
