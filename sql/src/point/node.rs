@@ -131,6 +131,7 @@ pub(super) struct Maker {
 
 impl Maker {
     /// The node of an expression over these columns; `None` for what there is no node for.
+    #[expect(clippy::too_many_lines, reason = "one match with an arm for each kind")]
     pub(super) fn node(&mut self, expr: &Expr, columns: &BTreeMap<String, Node>) -> Option<Node> {
         self.made += 1;
         if self.made > MOST_NODES {

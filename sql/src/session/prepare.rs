@@ -207,7 +207,7 @@ impl Session {
         let alias = alias.as_deref().unwrap_or(&table.name);
         let columns =
             self.know_returning(statement, oid, table, alias, insert.returning.as_deref())?;
-        Ok(Known { parameters, columns, ..Known::default() })
+        Ok(Known { parameters, columns })
     }
 }
 
