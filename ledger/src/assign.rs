@@ -144,7 +144,7 @@ fn cast(value: Value, kind: &Type, context: Context, zone: &dyn Zone) -> Result<
             Value::Text(text) => Value::parse(&text, kind, zone),
             other => Ok(Value::Numeric(to_decimal(&other, kind)?.fit(*precision, *scale)?)),
         },
-        Type::Decimal => Ok(Value::Numeric(to_decimal(&value, kind)?.fit_unconstrained()?)),
+        Type::Decimal => Ok(Value::Numeric(to_decimal(&value, kind)?)),
         Type::Float4 => to_f32(&value, kind),
         Type::Float8 => to_f64(&value, kind).map(Value::Float8),
         Type::Text => Ok(Value::Text(match value {

@@ -27,12 +27,6 @@ pub struct Decimal {
 /// Digits that a coefficient can have; also the greatest scale.
 pub const MAX_DIGITS: u8 = 38;
 
-/// Digits after the point that `numeric` without a modifier keeps.
-const UNCONSTRAINED_SCALE: u8 = 18;
-
-/// Digits before the point that `numeric` without a modifier keeps.
-const UNCONSTRAINED_WHOLE: u8 = 20;
-
 /// The first magnitude that is too great: 10^38.
 const LIMIT: u128 = 10u128.pow(38);
 
@@ -158,26 +152,6 @@ impl Decimal {
             .ok()
             .filter(|fitted| fitted.coefficient.unsigned_abs() < power(precision));
         fitted.ok_or_else(|| Refusal::data("22003", "numeric field overflow"))
-    }
-
-    /// The number as `numeric` without a modifier keeps it: with its own scale.
-    ///
-    /// # Errors
-    /// 22003 when it has more than 20 digits before the point or needs more than 18 after it.
-    pub fn fit_unconstrained(self) -> Result<Self, Refusal> {
-        let mut fitted = self;
-        if fitted.scale > UNCONSTRAINED_SCALE {
-            fitted = fitted.normalized();
-            if fitted.scale <= UNCONSTRAINED_SCALE {
-                fitted = fitted.rescale(UNCONSTRAINED_SCALE)?;
-            }
-        }
-        if fitted.scale > UNCONSTRAINED_SCALE || fitted.integral_digits() > UNCONSTRAINED_WHOLE {
-            let message = "numeric without precision keeps 20 digits before and 18 after the point; \
-                           declare numeric(precision, scale) for others";
-            return Err(Refusal::data("22003", message));
-        }
-        Ok(fitted)
     }
 
     /// Digits before the point, without leading zeros.

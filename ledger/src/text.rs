@@ -77,7 +77,7 @@ impl Value {
             Type::Numeric { precision, scale } => {
                 Self::Numeric(Decimal::parse(text, *scale)?.fit(*precision, *scale)?)
             }
-            Type::Decimal => Self::Numeric(text.parse::<Decimal>()?.fit_unconstrained()?),
+            Type::Decimal => Self::Numeric(Decimal::parse_exact(text)?),
             Type::Float4 => Self::Float4(scalar::parse_f32(text)?),
             Type::Float8 => Self::Float8(scalar::parse_f64(text)?),
             Type::Text => Self::Text(text.to_owned()),

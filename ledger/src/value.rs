@@ -30,8 +30,7 @@ pub enum Type {
         /// Digits after the point, 0..=precision.
         scale: u8,
     },
-    /// `numeric` without a modifier: each value keeps its own scale; at most 20 digits before and 18
-    /// after the point (so that it fits the one column shape that scans use, 38 digits at scale 18).
+    /// `numeric` without a modifier: each value keeps its own scale, 0..=38.
     Decimal,
     /// `real`
     Float4,

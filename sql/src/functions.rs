@@ -25,9 +25,11 @@ pub(crate) mod cast;
 mod datetime;
 mod datum;
 mod format;
+pub(crate) mod free;
 pub(crate) mod interval;
 mod json;
 mod math;
+pub(crate) mod numeric;
 pub(crate) mod operators;
 mod pattern;
 pub(crate) mod series;
@@ -241,7 +243,7 @@ fn pseudo(name: &str) -> PgType {
         "any" => PgType::Any,
         "anyelement" => PgType::AnyElement,
         "anyarray" | "anyelement[]" => PgType::AnyArray,
-        "numeric" => PgType::Numeric(Numeric::UNCONSTRAINED),
+        "numeric" => PgType::Numeric(Numeric::FREE),
         "regclass" | "regtype" | "regproc" | "record" | "void" => {
             PgType::of_name(name).unwrap_or(PgType::Void)
         }
@@ -423,6 +425,7 @@ static FUNCTIONS: LazyLock<HashMap<String, Vec<Arc<Function>>>> = LazyLock::new(
         text::functions(),
         pattern::functions(),
         math::functions(),
+        numeric::functions(),
         datetime::functions(),
         format::functions(),
         json::functions(),

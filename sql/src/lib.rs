@@ -16,6 +16,7 @@ mod lazy;
 pub mod ledger_views;
 mod names;
 mod normal;
+pub mod number;
 pub mod outcome;
 mod overlay;
 pub mod plan;

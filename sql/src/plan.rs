@@ -221,7 +221,7 @@ impl<'a> Binder<'a> {
     fn settle(&mut self, placeholder_id: &str, kind: &PgType) -> Option<Typed> {
         let number: usize = placeholder_id.strip_prefix('$')?.parse().ok()?;
         let slot = self.parameters.get_mut(number.checked_sub(1)?)?;
-        let kind = slot.get_or_insert_with(|| kind.without_modifier()).clone();
+        let kind = slot.get_or_insert_with(|| kind.bare()).clone();
         Some(Typed::new(placeholder(number, &kind), kind))
     }
 }

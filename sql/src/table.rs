@@ -20,6 +20,7 @@ use ledger::{ColumnNumber, Oid, Table, VersionId, key};
 use storage::{ScanColumn, Snapshot};
 
 use crate::Error;
+use crate::functions::free::{FREE_NAME, KEY_NAME};
 use crate::functions::{Datum, datum_at, external};
 use crate::read::Running;
 use crate::scan::{Rows, Source};
@@ -156,25 +157,38 @@ impl LedgerTable {
         }
     }
 
+    /// The column whose value is compared. A numeric may be compared by its key, which is equal when the
+    /// number is.
+    fn compared(&self, expr: &Expr) -> Option<ColumnNumber> {
+        match expr {
+            Expr::Column(c) => self.number(&c.name),
+            Expr::ScalarFunction(call) if matches!(call.func.name(), KEY_NAME | FREE_NAME) => {
+                let number = self.compared(call.args.first()?)?;
+                let kind = PgType::of(self.kinds.get(&number)?);
+                matches!(kind, PgType::Numeric(_)).then_some(number)
+            }
+            _ => None,
+        }
+    }
+
     /// `column = constant`, or `column IN (constants)`.
     fn equality(&self, filter: &Expr) -> Option<(ColumnNumber, Vec<ScalarValue>)> {
         match filter {
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
                 match (left.as_ref(), right.as_ref()) {
-                    (Expr::Column(c), Expr::Literal(value, _))
-                    | (Expr::Literal(value, _), Expr::Column(c)) => {
-                        Some((self.number(&c.name)?, vec![value.clone()]))
+                    (compared, Expr::Literal(value, _)) | (Expr::Literal(value, _), compared) => {
+                        Some((self.compared(compared)?, vec![value.clone()]))
                     }
                     _ => None,
                 }
             }
             Expr::InList(list) if !list.negated && list.list.len() <= 1000 => {
-                let Expr::Column(c) = list.expr.as_ref() else { return None };
+                let number = self.compared(&list.expr)?;
                 let values = list.list.iter().map(|item| match item {
                     Expr::Literal(value, _) => Some(value.clone()),
                     _ => None,
                 });
-                Some((self.number(&c.name)?, values.collect::<Option<_>>()?))
+                Some((number, values.collect::<Option<_>>()?))
             }
             // What the optimizer makes of a short IN list.
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {

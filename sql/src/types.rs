@@ -2,8 +2,8 @@
 //!
 //! It knows no values and no expressions: casts are in `plan::cast`, text forms in `ledger::text`.
 //!
-//! A numeric's scale belongs to the expression here, not to each value as in PostgreSQL: [`Digits`] says
-//! how many digits after the point are shown.
+//! A numeric whose scale is known when the query is planned is a decimal of that scale; any other carries
+//! its scale in each value: [`Digits`] says which.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,9 +17,6 @@ pub use names::type_of_ast;
 
 /// Metadata key on a result's field: PostgreSQL's type in its own words (`numeric(10,2)`, `varchar(5)`).
 pub const TYPE_KEY: &str = "stele.type";
-/// Metadata key on a result's field: how a numeric's digits after the point are shown, see [`Digits`].
-/// Absent: all digits of the Arrow scale.
-pub const DIGITS_KEY: &str = "stele.digits";
 
 /// A type an expression can have.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -117,44 +114,59 @@ pub enum Reg {
     Role,
 }
 
-/// The Arrow shape of a numeric and how it is shown.
+/// The Arrow shape of a numeric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Numeric {
     /// Digits in all, 1..=38.
     pub precision: u8,
-    /// Digits after the point that the shape keeps, 0..=precision.
+    /// Digits after the point, 0..=precision: of every value, which all show as many.
     pub scale: u8,
-    /// What is shown of them.
+    /// Where the scale is known from.
     pub digits: Digits,
 }
 
-/// How many digits after the point are shown.
+/// Where a numeric's scale is known from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Digits {
-    /// All of them; the type has a modifier, `numeric(p,s)`.
+    /// The type's modifier, `numeric(p,s)`.
     Declared,
-    /// All of them; the type has none (a literal, a sum).
+    /// The expression: a literal, a sum. The type has no modifier.
     Fixed,
-    /// Without trailing zeros: a column without a modifier, whose values had their own scales.
-    Trimmed,
-    /// A quotient or an average: PostgreSQL's rule, at least 16 significant digits in groups of four.
-    Quotient,
+    /// Each value has its own. Always [`Numeric::FREE`].
+    Free,
 }
 
 impl Numeric {
-    /// Digits after the point that a numeric without a modifier keeps.
-    pub const UNCONSTRAINED_SCALE: u8 = 18;
-    /// Digits after the point that a quotient keeps.
-    pub const QUOTIENT_SCALE: u8 = 20;
+    /// `numeric` whose values have a scale of their own each, of any length: see [`crate::number`].
+    pub const FREE: Self = Self { precision: 38, scale: 0, digits: Digits::Free };
 
-    /// `numeric` without a modifier, as a column keeps it.
-    pub const UNCONSTRAINED: Self =
-        Self { precision: 38, scale: Self::UNCONSTRAINED_SCALE, digits: Digits::Trimmed };
+    /// Digits after the point up to which a sum or product that may be longer than 38 digits stays a
+    /// decimal (and is refused when it is), since 20 digits are left before the point.
+    const MAX_TIGHT_SCALE: u32 = 18;
 
-    /// A computed shape; too many digits become 38, and what doesn't fit is then refused when it runs.
-    pub fn computed(integer_digits: u32, scale: u8, digits: Digits) -> Self {
-        let precision = (integer_digits + u32::from(scale)).clamp(1, 38);
-        Self { precision: u8::try_from(precision).unwrap_or(38), scale, digits }
+    /// The shape of values of so many digits before and after the point; free past 38.
+    pub fn fixed(integer_digits: u32, scale: u32) -> Self {
+        match (u8::try_from(integer_digits + scale), u8::try_from(scale)) {
+            (Ok(precision @ 0..=38), Ok(scale)) => {
+                Self { precision: precision.max(1), scale, digits: Digits::Fixed }
+            }
+            _ => Self::FREE,
+        }
+    }
+
+    /// The shape of a result of arithmetic on these two. Columns of amounts are far from 38 digits, so a
+    /// product of theirs stays a decimal though its bound is past them; one that is longer is refused.
+    pub fn computed(integer_digits: u32, scale: u32, operands: [&Self; 2]) -> Self {
+        let room = operands.iter().all(|operand| operand.precision < 38);
+        if room && scale <= Self::MAX_TIGHT_SCALE {
+            return Self::fixed(integer_digits.min(38 - scale), scale);
+        }
+        Self::fixed(integer_digits, scale)
+    }
+
+    /// Whether each value has its own scale.
+    pub fn is_free(&self) -> bool {
+        self.digits == Digits::Free
     }
 
     /// Digits before the point.
@@ -162,59 +174,16 @@ impl Numeric {
         u32::from(self.precision - self.scale.min(self.precision))
     }
 
-    /// The shape that holds both, as far as 38 digits allow.
+    /// The shape in which the values of both keep what they show.
     pub fn common(&self, other: &Self) -> Self {
         if self == other {
             return *self;
         }
-        let scale = self.scale.max(other.scale);
-        let digits = match (self.digits, other.digits) {
-            (Digits::Quotient, _) | (_, Digits::Quotient) => Digits::Quotient,
-            (Digits::Trimmed, _) | (_, Digits::Trimmed) => Digits::Trimmed,
-            _ => Digits::Fixed,
-        };
-        Self::computed(self.integer_digits().max(other.integer_digits()), scale, digits)
-    }
-}
-
-impl Digits {
-    fn key(self) -> Option<&'static str> {
-        match self {
-            Self::Declared | Self::Fixed => None,
-            Self::Trimmed => Some("trimmed"),
-            Self::Quotient => Some("quotient"),
+        if self.is_free() || other.is_free() || self.scale != other.scale {
+            return Self::FREE;
         }
+        Self::fixed(self.integer_digits().max(other.integer_digits()), self.scale.into())
     }
-}
-
-/// How many digits after the point to show of `coefficient / 10^scale`, given the result field's
-/// metadata (PostgreSQL's display scale). Never more than `scale`.
-pub fn display_scale(metadata: &HashMap<String, String>, coefficient: i128, scale: u8) -> u8 {
-    match metadata.get(DIGITS_KEY).map(String::as_str) {
-        Some("trimmed") => ledger::Decimal { coefficient, scale }.normalized().scale,
-        Some("quotient") => quotient_scale(coefficient, scale),
-        _ => scale,
-    }
-}
-
-/// PostgreSQL's scale of a quotient: 16 significant digits, counted in groups of four from the point.
-fn quotient_scale(coefficient: i128, scale: u8) -> u8 {
-    let magnitude = coefficient.unsigned_abs();
-    let digits = if magnitude == 0 { 0 } else { magnitude.ilog10() + 1 };
-    let scale32 = u32::from(scale);
-    let weight: i32 = if digits > scale32 {
-        i32::try_from((digits - scale32 - 1) / 4).unwrap_or(0)
-    } else if digits == 0 {
-        0
-    } else {
-        -i32::try_from((scale32 - digits) / 4 + 1).unwrap_or(1)
-    };
-    // A dividend that begins with the divisor's digits is counted a group lower, as PostgreSQL guesses it.
-    let unit = magnitude > 0 && magnitude == 10_u128.pow(magnitude.ilog10());
-    let exact = unit && (i64::from(digits) - 1 - i64::from(scale)) % 4 == 0;
-    let weight = if exact { weight - 1 } else { weight };
-    let shown = (16 - weight * 4).clamp(0, i32::from(scale));
-    u8::try_from(shown).unwrap_or(scale)
 }
 
 /// The letter of `pg_type.typcategory`, which decides between overloads.
@@ -257,7 +226,7 @@ impl PgType {
                 scale: *scale,
                 digits: Digits::Declared,
             }),
-            Type::Decimal => Self::Numeric(Numeric::UNCONSTRAINED),
+            Type::Decimal => Self::Numeric(Numeric::FREE),
             Type::Float4 => Self::Float4,
             Type::Float8 => Self::Float8,
             Type::Text => Self::Text,
@@ -316,6 +285,7 @@ impl PgType {
             Self::Int8 => DataType::Int64,
             Self::Float4 => DataType::Float32,
             Self::Float8 => DataType::Float64,
+            Self::Numeric(n) if n.is_free() => DataType::LargeBinary,
             Self::Numeric(n) => {
                 DataType::Decimal128(n.precision, i8::try_from(n.scale).unwrap_or(0))
             }
@@ -361,13 +331,7 @@ impl PgType {
 
     /// The metadata that a result's field carries.
     pub fn metadata(&self) -> HashMap<String, String> {
-        let mut metadata = HashMap::from([(TYPE_KEY.to_owned(), self.to_string())]);
-        if let Self::Numeric(n) = self
-            && let Some(key) = n.digits.key()
-        {
-            metadata.insert(DIGITS_KEY.to_owned(), key.to_owned());
-        }
-        metadata
+        HashMap::from([(TYPE_KEY.to_owned(), self.to_string())])
     }
 
     /// The elements' type of an array or vector.
@@ -421,6 +385,15 @@ impl PgType {
             }
             Self::Array(element) => Self::Array(Box::new(element.without_modifier())),
             other => other.clone(),
+        }
+    }
+
+    /// The type alone, as a parameter of it comes: a numeric with any scale.
+    pub fn bare(&self) -> Self {
+        match self {
+            Self::Numeric(_) => Self::Numeric(Numeric::FREE),
+            Self::Array(element) => Self::Array(Box::new(element.bare())),
+            other => other.without_modifier(),
         }
     }
 

@@ -8,7 +8,7 @@ use arrow::{
     array::{
         ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder,
         FixedSizeBinaryBuilder, Float32Builder, Float64Builder, Int16Builder, Int32Builder,
-        Int64Builder, ListArray, StringBuilder, Time64MicrosecondBuilder,
+        Int64Builder, LargeBinaryBuilder, ListArray, StringBuilder, Time64MicrosecondBuilder,
         TimestampMicrosecondBuilder,
     },
     buffer::{NullBuffer, OffsetBuffer},
@@ -16,7 +16,7 @@ use arrow::{
 };
 use ledger::{Column, Decimal, Oid, Type, Value, value::ValueRef};
 
-use crate::Fault;
+use crate::{Fault, free_numeric};
 
 /// Field metadata: the type in PostgreSQL's words (`numeric(10,2)`, `jsonb`, `integer[]`).
 pub const TYPE_KEY: &str = "stele.type";
@@ -24,11 +24,6 @@ pub const TYPE_KEY: &str = "stele.type";
 pub const TABLE_KEY: &str = "stele.table";
 /// Field metadata: the column's number.
 pub const COLUMN_KEY: &str = "stele.column";
-
-/// Digits of the shape that unconstrained `numeric` has in scans.
-pub const DECIMAL_PRECISION: u8 = 38;
-/// Digits after the point of that shape.
-pub const DECIMAL_SCALE: i8 = 18;
 
 /// The Arrow type of a type.
 pub fn data_type_of(kind: &Type) -> DataType {
@@ -38,7 +33,7 @@ pub fn data_type_of(kind: &Type) -> DataType {
         Type::Int4 => DataType::Int32,
         Type::Int8 => DataType::Int64,
         Type::Numeric { precision, scale } => DataType::Decimal128(*precision, scale_of(*scale)),
-        Type::Decimal => DataType::Decimal128(DECIMAL_PRECISION, DECIMAL_SCALE),
+        Type::Decimal => DataType::LargeBinary,
         Type::Float4 => DataType::Float32,
         Type::Float8 => DataType::Float64,
         Type::Text | Type::Varchar(_) | Type::Char(_) | Type::Json | Type::Jsonb => DataType::Utf8,
@@ -88,6 +83,8 @@ enum Shape<'t> {
     Int4(Int32Builder),
     Int8(Int64Builder),
     Numeric(Decimal128Builder, u8),
+    /// `numeric` without a modifier: see [`crate::free_numeric`].
+    Free(LargeBinaryBuilder),
     Float4(Float32Builder),
     Float8(Float64Builder),
     Text(StringBuilder),
@@ -125,7 +122,10 @@ impl<'t> ColumnBuilder<'t> {
             Type::Int4 => Shape::Int4(Int32Builder::with_capacity(rows)),
             Type::Int8 => Shape::Int8(Int64Builder::with_capacity(rows)),
             Type::Numeric { precision, scale } => decimal(*precision, *scale)?,
-            Type::Decimal => decimal(DECIMAL_PRECISION, DECIMAL_SCALE.unsigned_abs())?,
+            Type::Decimal => Shape::Free(LargeBinaryBuilder::with_capacity(
+                rows,
+                rows.saturating_mul(free_numeric::SHORT),
+            )),
             Type::Float4 => Shape::Float4(Float32Builder::with_capacity(rows)),
             Type::Float8 => Shape::Float8(Float64Builder::with_capacity(rows)),
             Type::Text | Type::Varchar(_) | Type::Char(_) | Type::Json | Type::Jsonb => {
@@ -167,6 +167,7 @@ impl<'t> ColumnBuilder<'t> {
                 Some(coefficient) => to.append_value(coefficient),
                 None => return Err(mismatch(self.kind, &value)),
             },
+            (Shape::Free(to), ValueRef::Numeric(v)) => to.append_value(free_numeric::encode(*v)),
             (Shape::Float4(to), ValueRef::Float4(v)) => to.append_value(*v),
             (Shape::Float8(to), ValueRef::Float8(v)) => to.append_value(*v),
             (Shape::Text(to), ValueRef::Text(v) | ValueRef::Json(v) | ValueRef::Jsonb(v)) => {
@@ -201,6 +202,7 @@ impl<'t> ColumnBuilder<'t> {
             Shape::Int4(to) => to.append_null(),
             Shape::Int8(to) => to.append_null(),
             Shape::Numeric(to, _) => to.append_null(),
+            Shape::Free(to) => to.append_null(),
             Shape::Float4(to) => to.append_null(),
             Shape::Float8(to) => to.append_null(),
             Shape::Text(to) => to.append_null(),
@@ -227,6 +229,7 @@ impl<'t> ColumnBuilder<'t> {
             Shape::Int4(mut from) => Arc::new(from.finish()),
             Shape::Int8(mut from) => Arc::new(from.finish()),
             Shape::Numeric(mut from, _) => Arc::new(from.finish()),
+            Shape::Free(mut from) => Arc::new(from.finish()),
             Shape::Float4(mut from) => Arc::new(from.finish()),
             Shape::Float8(mut from) => Arc::new(from.finish()),
             Shape::Text(mut from) => Arc::new(from.finish()),

@@ -16,6 +16,7 @@ pub mod clock;
 pub mod disk;
 pub mod fault;
 mod fjall_index;
+pub mod free_numeric;
 mod history;
 pub mod index;
 mod index_writer;

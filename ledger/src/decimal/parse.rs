@@ -63,6 +63,18 @@ impl Decimal {
     /// # Errors
     /// 22P02 when it is no number, 22003 when it has more than 38 digits, 0A000 for NaN and infinity.
     pub fn parse(text: &str, max_scale: u8) -> Result<Self, Refusal> {
+        Self::parse_or_refuse(text, max_scale, false)
+    }
+
+    /// The number of a text, with all its digits.
+    ///
+    /// # Errors
+    /// As [`Self::parse`], and 22003 when a digit stands past scale 38.
+    pub fn parse_exact(text: &str) -> Result<Self, Refusal> {
+        Self::parse_or_refuse(text, MAX_DIGITS, true)
+    }
+
+    fn parse_or_refuse(text: &str, max_scale: u8, exact: bool) -> Result<Self, Refusal> {
         let trimmed = text.trim_matches(|c: char| c.is_ascii_whitespace());
         let special = trimmed.trim_start_matches(['+', '-']);
         if ["nan", "inf", "infinity"].iter().any(|word| special.eq_ignore_ascii_case(word)) {
@@ -79,6 +91,10 @@ impl Decimal {
         for (place, digit) in parts.whole.iter().chain(parts.fraction).enumerate() {
             let digit = u128::from(digit - b'0');
             if place >= kept_digits {
+                let mut rest = parts.whole.iter().chain(parts.fraction).skip(kept_digits);
+                if exact && rest.any(|digit| *digit != b'0') {
+                    return Err(overflow());
+                }
                 // A first digit further right than the place after the last one is less than a half.
                 magnitude += u128::from(kept >= 0 && digit >= 5);
                 break;

@@ -28,6 +28,8 @@ fn text_round_trips() {
     for text in ["", ".", "1.2.3", "abc", "1e", "--1", "1 2", "NaN", "Infinity", "1e39"] {
         assert!(text.parse::<Decimal>().is_err(), "{text}");
     }
+    assert!(Decimal::parse_exact("1e-39").is_err());
+    assert_eq!(Decimal::parse_exact(&format!("0.5{}", "0".repeat(40))).unwrap(), d("0.5"));
     assert!("9".repeat(38).parse::<Decimal>().is_ok());
     assert!("9".repeat(39).parse::<Decimal>().is_err());
 }

@@ -241,7 +241,8 @@ fn admits(kind: &Type, value: &ValueRef<'_>) -> bool {
         (Type::Numeric { precision, scale }, ValueRef::Numeric(v)) => {
             v.scale == *scale && crate::decimal::digits(v.coefficient.unsigned_abs()) <= *precision
         }
-        (Type::Decimal, ValueRef::Numeric(v)) => v.scale <= 18 && v.integral_digits() <= 20,
+        // Decoding has seen to the bound of 38 digits.
+        (Type::Decimal, ValueRef::Numeric(_)) => true,
         (Type::Text, ValueRef::Text(v)) => !v.contains('\0'),
         (Type::Varchar(n), ValueRef::Text(v)) => !v.contains('\0') && within(v, *n),
         (Type::Char(n), ValueRef::Text(v)) => {

@@ -185,7 +185,8 @@ enum Source<'a> {
     LargeUtf8(&'a LargeStringArray),
     Utf8View(&'a StringViewArray),
     Binary(&'a BinaryArray),
-    LargeBinary(&'a LargeBinaryArray),
+    /// Numerics with a scale of their own each: nothing else comes as `LargeBinary`.
+    Free(&'a LargeBinaryArray),
     BinaryView(&'a BinaryViewArray),
     FixedBinary(&'a FixedSizeBinaryArray),
     Date32(&'a PrimitiveArray<Date32Type>),
@@ -248,7 +249,7 @@ impl<'a> Cell<'a> {
             DataType::LargeUtf8 => Source::LargeUtf8(array.as_string()),
             DataType::Utf8View => Source::Utf8View(array.as_string_view()),
             DataType::Binary => Source::Binary(array.as_binary()),
-            DataType::LargeBinary => Source::LargeBinary(array.as_binary()),
+            DataType::LargeBinary => Source::Free(array.as_binary()),
             DataType::BinaryView => Source::BinaryView(array.as_binary_view()),
             DataType::FixedSizeBinary(_) => Source::FixedBinary(array.as_fixed_size_binary()),
             DataType::Date32 => Source::Date32(array.as_primitive()),

@@ -169,10 +169,13 @@ pub(crate) fn natural_oid(kind: &DataType) -> u32 {
         DataType::Int8 | DataType::Int16 | DataType::UInt8 => oid::INT2,
         DataType::Int32 | DataType::UInt16 => oid::INT4,
         DataType::Int64 | DataType::UInt32 => oid::INT8,
-        DataType::UInt64 | DataType::Decimal128(_, _) | DataType::Decimal256(_, _) => oid::NUMERIC,
+        DataType::UInt64
+        | DataType::Decimal128(_, _)
+        | DataType::Decimal256(_, _)
+        | DataType::LargeBinary => oid::NUMERIC,
         DataType::Float16 | DataType::Float32 => oid::FLOAT4,
         DataType::Float64 => oid::FLOAT8,
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => oid::BYTEA,
+        DataType::Binary | DataType::BinaryView => oid::BYTEA,
         DataType::FixedSizeBinary(_) => oid::UUID,
         DataType::Date32 | DataType::Date64 => oid::DATE,
         DataType::Time32(_) | DataType::Time64(_) => oid::TIME,

@@ -6,6 +6,7 @@ use ledger::{Type, Value};
 
 use crate::Error;
 use crate::ddl::types::type_of;
+use crate::number::Number;
 use crate::outcome::Parameter;
 use crate::settings::Zone;
 
@@ -36,7 +37,7 @@ pub(crate) fn constant(
         },
         ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => match expr.as_ref() {
             ast::Expr::Value(value) => match &value.value {
-                ast::Value::Number(digits, _) => typed(number(&format!("-{digits}"))?),
+                ast::Value::Number(digits, _) => return number(&format!("-{digits}")),
                 _ => return Ok(None),
             },
             _ => return Ok(None),
@@ -76,7 +77,7 @@ fn typed(value: Value) -> Constant {
 
 fn literal(value: &ast::Value, parameters: &[Parameter]) -> Result<Option<Constant>, Error> {
     Ok(Some(match value {
-        ast::Value::Number(digits, _) => typed(number(digits)?),
+        ast::Value::Number(digits, _) => return number(digits),
         ast::Value::SingleQuotedString(text)
         | ast::Value::EscapedStringLiteral(text)
         | ast::Value::UnicodeStringLiteral(text)
@@ -103,15 +104,17 @@ fn literal(value: &ast::Value, parameters: &[Parameter]) -> Result<Option<Consta
     }))
 }
 
-/// A number as PostgreSQL types it: integer, bigint, or numeric.
-fn number(digits: &str) -> Result<Value, Error> {
+/// A number as PostgreSQL types it: integer, bigint, or numeric. None of more digits than the ledger keeps:
+/// it may be for a column that is no numeric.
+fn number(digits: &str) -> Result<Option<Constant>, Error> {
     if let Ok(number) = digits.parse::<i32>() {
-        return Ok(Value::Int4(number));
+        return Ok(Some(typed(Value::Int4(number))));
     }
     if let Ok(number) = digits.parse::<i64>() {
-        return Ok(Value::Int8(number));
+        return Ok(Some(typed(Value::Int8(number))));
     }
-    Ok(Value::parse(digits, &Type::Decimal, &Zone::UTC)?)
+    let number = Number::parse(digits)?.to_decimal().ok();
+    Ok(number.map(|number| typed(Value::Numeric(number))))
 }
 
 /// A constant as a column of this type stores it.

@@ -7,17 +7,17 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use datafusion::datasource::MemTable;
 use datafusion::sql::sqlparser::ast;
-use ledger::{Column, Table, Value, VersionId};
+use ledger::{Column, Table, Type, Value, VersionId};
 
 use super::constant::assign_value;
 use crate::Error;
-use crate::functions::{Datum, Function, datum_at};
+use crate::functions::{Datum, Function, cast, datum_at};
 use crate::outcome::{Parameter, ResultColumn};
 use crate::read::{self, Extension, QueryContext, VirtualTable};
 use crate::session::Session;
 use crate::settings::Zone;
 use crate::statement::Statement;
-use crate::types::PgType;
+use crate::types::{Digits, Numeric, PgType};
 
 /// A row that a statement writes to: its version, and values for some columns.
 pub(super) type Selected = (VersionId, Vec<Value>);
@@ -132,6 +132,24 @@ impl Session {
     }
 }
 
+/// A number with as many digits as its column keeps, since on the way it may have had more than 38.
+fn storable(datum: Datum, kind: &Type) -> Result<Datum, Error> {
+    Ok(match (datum, kind) {
+        (Datum::Numeric(number), Type::Numeric { precision, scale }) => {
+            let (precision, scale) = (*precision, *scale);
+            cast::shaped(number, &Numeric { precision, scale, digits: Digits::Declared })?
+        }
+        (Datum::Numeric(number), Type::Float4 | Type::Float8) if number.to_decimal().is_err() => {
+            Datum::Float(number.to_f64())
+        }
+        (Datum::Numeric(number), Type::Text | Type::Varchar(_) | Type::Char(_)) => {
+            number.to_string().into()
+        }
+        (Datum::Numeric(number), _) => Datum::Numeric(number.to_decimal()?.into()),
+        (datum, _) => datum,
+    })
+}
+
 /// The values of a row of a batch from a column on, as the target columns store them.
 pub(crate) fn values_at(
     batch: &RecordBatch,
@@ -156,6 +174,7 @@ fn stored(
     let values = row.into_iter().zip(kinds).zip(targets);
     values
         .map(|((datum, kind), column)| {
+            let datum = storable(datum, &column.kind)?;
             let value = datum.value(kind).ok_or_else(|| {
                 Error::new(
                     "42804",

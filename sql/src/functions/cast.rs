@@ -3,10 +3,11 @@
 use std::sync::{Arc, LazyLock};
 
 use datafusion::logical_expr::Expr;
-use ledger::{Decimal, Type, Value};
+use ledger::{Type, Value};
 
 use super::{Call, Datum, Function, Span, out_of_range};
 use crate::Error;
+use crate::number::Number;
 use crate::read::QueryContext;
 use crate::settings::Zone;
 use crate::types::{Digits, Numeric, PgType, Reg};
@@ -98,8 +99,7 @@ pub(crate) fn parse(
         }
         PgType::Bpchar(None) => Ok(text.trim_end_matches(' ').into()),
         PgType::Numeric(n) if n.digits != Digits::Declared => {
-            let value = numeric(text)?;
-            Ok(Datum::Numeric(value))
+            Number::parse(text).map(Datum::Numeric)
         }
         PgType::Interval => super::interval::parse(text).map(Datum::Interval),
         PgType::Oid | PgType::Xid => {
@@ -163,11 +163,6 @@ fn special_moment(context: &QueryContext, text: &str, kind: &PgType) -> Option<D
     }
 }
 
-/// A numeric of up to 38 digits with its own scale.
-pub(crate) fn numeric(text: &str) -> Result<Decimal, Error> {
-    text.trim().parse::<Decimal>().map_err(|refusal: ledger::Refusal| refusal.into())
-}
-
 fn cut(text: &str, bytes: usize) -> &str {
     let mut end = text.len().min(bytes);
     while !text.is_char_boundary(end) {
@@ -212,7 +207,7 @@ pub(crate) fn text_of(context: &QueryContext, value: &Datum, kind: &PgType) -> S
         (Datum::Interval(span), _) => super::interval::text(span),
         (Datum::Int(number), PgType::Reg(reg)) => reg_text(context, *reg, *number),
         (Datum::Int(number), _) => number.to_string(),
-        (Datum::Numeric(d), PgType::Numeric(n)) => numeric_text(d, n),
+        (Datum::Numeric(d), _) => d.to_string(),
         (Datum::Array(items), PgType::Int2Vector | PgType::OidVector) => {
             items.iter().map(|item| item.int().to_string()).collect::<Vec<_>>().join(" ")
         }
@@ -243,13 +238,6 @@ pub(crate) fn text_of(context: &QueryContext, value: &Datum, kind: &PgType) -> S
             _ => String::new(),
         },
     }
-}
-
-/// A numeric's text with the digits after the point that its type shows.
-fn numeric_text(d: &Decimal, n: &Numeric) -> String {
-    let metadata = PgType::Numeric(*n).metadata();
-    let shown = crate::types::display_scale(&metadata, d.coefficient, d.scale);
-    d.round(i32::from(shown)).map_or_else(|_| d.to_string(), |rounded| rounded.to_string())
 }
 
 fn quoted_field(text: &str) -> String {
@@ -360,8 +348,8 @@ fn json_scalar(context: &QueryContext, text: &str, to: &PgType) -> Result<Datum,
         return Err(Error::new("22023", format!("cannot cast jsonb {what} to type {to}")));
     }
     if to.is_integer() {
-        let exact = numeric(text)?;
-        return number(Datum::Numeric(exact), &PgType::Numeric(Numeric::UNCONSTRAINED), to);
+        let exact = Number::parse(text)?;
+        return number(Datum::Numeric(exact), &PgType::Numeric(Numeric::FREE), to);
     }
     parse(context, text, to, true)
 }
@@ -379,9 +367,7 @@ fn number(value: Datum, from: &PgType, to: &PgType) -> Result<Datum, Error> {
     };
     match (value, to) {
         (Datum::Int(i), PgType::Float4 | PgType::Float8) => Ok(Datum::Float(Datum::Int(i).float())),
-        (Datum::Int(i), PgType::Numeric(n)) => {
-            shaped(Decimal { coefficient: i.into(), scale: 0 }, n)
-        }
+        (Datum::Int(i), PgType::Numeric(n)) => shaped(Number::from(i), n),
         // OIDs are unsigned; an int4 reads them as its own bits.
         (Datum::Int(i), PgType::Oid | PgType::Reg(_) | PgType::Xid)
             if (-(1 << 31)..0).contains(&i) =>
@@ -403,8 +389,8 @@ fn number(value: Datum, from: &PgType, to: &PgType) -> Result<Datum, Error> {
         }
         (Datum::Float(f), PgType::Numeric(n)) => {
             let exact = match from {
-                PgType::Float4 => Decimal::from_f32(f as f32)?,
-                _ => Decimal::from_f64(f)?,
+                PgType::Float4 => Number::from_f32(f as f32)?,
+                _ => Number::from_f64(f)?,
             };
             shaped(exact, n)
         }
@@ -416,26 +402,31 @@ fn number(value: Datum, from: &PgType, to: &PgType) -> Result<Datum, Error> {
             integer(rounded as i64)
         }
         (Datum::Numeric(d), PgType::Numeric(n)) => shaped(d, n),
-        (Datum::Numeric(d), PgType::Float4) => {
-            let text = d.to_string();
-            let narrow: f32 = text.parse().map_err(|_| invalid("real", &text))?;
-            Ok(Datum::Float(narrow.into()))
+        (Datum::Numeric(d), PgType::Float4 | PgType::Float8) => {
+            let near = if *to == PgType::Float4 {
+                f64::from(d.to_string().parse::<f32>().unwrap_or(f32::NAN))
+            } else {
+                d.to_f64()
+            };
+            if !near.is_finite() || near == 0.0 && !d.is_zero() {
+                let message = format!("\"{d}\" is out of range for type {to}");
+                return Err(Error::new("22003", message));
+            }
+            Ok(Datum::Float(near))
         }
-        (Datum::Numeric(d), PgType::Float8) => Ok(Datum::Float(d.to_f64())),
-        (Datum::Numeric(d), _) => {
-            let whole = d.round(0)?;
-            let whole = whole.rescale(0)?;
-            integer(i64::try_from(whole.coefficient).map_err(|_| out_of_range(to))?)
-        }
+        (Datum::Numeric(d), _) => integer(d.to_i64().ok_or_else(|| out_of_range(to))?),
         (_, to) => Err(none(from, to)),
     }
 }
 
 /// A numeric in a shape: rounded to its scale, refused when the digits don't fit.
-pub(crate) fn shaped(d: Decimal, n: &Numeric) -> Result<Datum, Error> {
-    let rounded = d.round(i32::from(n.scale))?.rescale(n.scale)?;
+pub(crate) fn shaped(d: Number, n: &Numeric) -> Result<Datum, Error> {
+    if n.is_free() {
+        return Ok(Datum::Numeric(d));
+    }
+    let rounded = d.round(n.scale.into())?;
     let bound = 10_u128.pow(u32::from(n.precision.min(38)));
-    if rounded.coefficient.unsigned_abs() >= bound {
+    if rounded.small().is_none_or(|coefficient| coefficient.unsigned_abs() >= bound) {
         let error = Error::new("22003", "numeric field overflow");
         return Err(match n.digits {
             Digits::Declared => error.with_detail(format!(
@@ -445,7 +436,7 @@ pub(crate) fn shaped(d: Decimal, n: &Numeric) -> Result<Datum, Error> {
                 if n.precision == n.scale { "" } else { "10^" },
                 if n.precision == n.scale { 1 } else { u32::from(n.precision - n.scale) }
             )),
-            _ => error.with_detail("A numeric has at most 38 digits."),
+            _ => error.with_detail("The number has more than 38 digits."),
         });
     }
     Ok(Datum::Numeric(rounded))

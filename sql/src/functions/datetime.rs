@@ -499,8 +499,8 @@ fn part(call: &Call<'_>, args: &[Datum]) -> Result<Datum, Error> {
     };
     match found {
         Some(d) => match call.returns {
-            PgType::Numeric(n) => shaped(d, n),
-            _ => Ok(Datum::Numeric(d)),
+            PgType::Numeric(n) => shaped(d.into(), n),
+            _ => Ok(Datum::Numeric(d.into())),
         },
         None => Err(unknown_unit(text(args, 0), &kind.to_string())),
     }

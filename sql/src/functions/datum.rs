@@ -7,19 +7,20 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryBuilder, BooleanBuilder, Date32Array, Decimal128Array,
     FixedSizeBinaryBuilder, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array,
-    IntervalMonthDayNanoArray, ListArray, NullArray, StringBuilder, StructArray,
-    Time64MicrosecondArray, TimestampMicrosecondArray, UInt32Array,
+    IntervalMonthDayNanoArray, LargeBinaryBuilder, ListArray, NullArray, StringBuilder,
+    StructArray, Time64MicrosecondArray, TimestampMicrosecondArray, UInt32Array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int16Type, Int32Type,
-    Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType,
-    TimeUnit, TimestampMicrosecondType, UInt32Type,
+    DataType, Date32Type, Field, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
+    IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType, TimeUnit,
+    TimestampMicrosecondType, UInt32Type,
 };
 use datafusion::common::ScalarValue;
-use ledger::{Decimal, Value};
+use ledger::Value;
 
 use crate::Error;
+use crate::number::{Number, Numbers};
 use crate::types::{Numeric, PgType};
 
 /// A value; which type it has is known beside it.
@@ -34,7 +35,7 @@ pub enum Datum {
     /// `real`, `double precision`
     Float(f64),
     /// `numeric`
-    Numeric(Decimal),
+    Numeric(Number),
     /// Everything whose Arrow type is text.
     Text(String),
     /// `bytea`
@@ -77,7 +78,7 @@ impl Datum {
             Value::Int2(i) => Self::Int(i.into()),
             Value::Int4(i) => Self::Int(i.into()),
             Value::Int8(i) => Self::Int(i),
-            Value::Numeric(d) => Self::Numeric(d),
+            Value::Numeric(d) => Self::Numeric(d.into()),
             Value::Float4(f) => Self::Float(f.into()),
             Value::Float8(f) => Self::Float(f),
             Value::Text(s) | Value::Json(s) | Value::Jsonb(s) => Self::Text(s),
@@ -91,7 +92,7 @@ impl Datum {
         }
     }
 
-    /// As the ledger's value of this type; `None` where the ledger has no such type.
+    /// As the ledger's value of this type; `None` where the ledger has no such type, or not as many digits.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a float4 is kept widened, so it narrows exactly"
@@ -105,7 +106,7 @@ impl Datum {
             (Self::Int(i), _) => Value::Int8(i),
             (Self::Float(f), PgType::Float4) => Value::Float4(f as f32),
             (Self::Float(f), _) => Value::Float8(f),
-            (Self::Numeric(d), _) => Value::Numeric(d),
+            (Self::Numeric(d), _) => Value::Numeric(d.to_decimal().ok()?),
             (Self::Text(s), PgType::Json) => Value::Json(s),
             (Self::Text(s), PgType::Jsonb) => Value::Jsonb(s),
             (Self::Text(s), _) => Value::Text(s),
@@ -158,11 +159,11 @@ impl Datum {
     }
 
     /// The number as a numeric, or 0 for another kind.
-    pub fn numeric(&self) -> Decimal {
+    pub fn numeric(&self) -> Number {
         match self {
-            Self::Numeric(d) => *d,
-            Self::Int(i) => Decimal { coefficient: i128::from(*i), scale: 0 },
-            _ => Decimal { coefficient: 0, scale: 0 },
+            Self::Numeric(d) => d.clone(),
+            Self::Int(i) => Number::from(*i),
+            _ => Number::ZERO,
         }
     }
 
@@ -250,10 +251,9 @@ pub fn datum_at(array: &dyn Array, row: usize) -> Result<Datum, Error> {
         DataType::UInt32 => Datum::Int(array.as_primitive::<UInt32Type>().value(row).into()),
         DataType::Float32 => Datum::Float(array.as_primitive::<Float32Type>().value(row).into()),
         DataType::Float64 => Datum::Float(array.as_primitive::<Float64Type>().value(row)),
-        DataType::Decimal128(_, scale) => Datum::Numeric(Decimal {
-            coefficient: array.as_primitive::<Decimal128Type>().value(row),
-            scale: u8::try_from(*scale).unwrap_or(0),
-        }),
+        DataType::Decimal128(..) | DataType::LargeBinary => {
+            Datum::Numeric(Numbers::of(array)?.at(row)?)
+        }
         DataType::Utf8 => Datum::Text(array.as_string::<i32>().value(row).to_owned()),
         DataType::Binary => Datum::Bytes(array.as_binary::<i32>().value(row).to_vec()),
         DataType::FixedSizeBinary(16) => {
@@ -337,6 +337,22 @@ pub fn array_of(kind: &PgType, values: Vec<Datum>) -> Result<ArrayRef, Error> {
         }
         DataType::Interval(_) => intervals(values, kind)?,
         DataType::Decimal128(precision, scale) => numerics(values, precision, scale)?,
+        DataType::LargeBinary => {
+            let mut builder = LargeBinaryBuilder::new();
+            let mut bytes = Vec::new();
+            for value in &values {
+                match value {
+                    Datum::Null => builder.append_null(),
+                    Datum::Numeric(number) => {
+                        bytes.clear();
+                        number.write(&mut bytes);
+                        builder.append_value(&bytes);
+                    }
+                    _ => return Err(mismatch()),
+                }
+            }
+            Arc::new(builder.finish())
+        }
         DataType::Utf8 => {
             let mut builder = StringBuilder::with_capacity(values.len(), values.len() * 8);
             for value in &values {
@@ -393,7 +409,8 @@ pub(crate) fn shaped(kind: &PgType, value: Datum) -> Result<Datum, Error> {
         | (Datum::Timestamp(_), PgType::Timestamp)
         | (Datum::Timestamptz(_), PgType::Timestamptz)
         | (Datum::Uuid(_), PgType::Uuid)
-        | (Datum::Bytes(_), PgType::Bytea) => true,
+        | (Datum::Bytes(_), PgType::Bytea)
+        | (Datum::Numeric(_), PgType::Numeric(Numeric::FREE)) => true,
         (Datum::Text(_), kind) => kind.is_text() || matches!(kind, PgType::Json | PgType::Jsonb),
         _ => false,
     };
@@ -461,16 +478,17 @@ fn intervals(values: Vec<Datum>, kind: &PgType) -> Result<ArrayRef, Error> {
 
 fn numerics(values: Vec<Datum>, precision: u8, scale: i8) -> Result<ArrayRef, Error> {
     let bound = 10_i128.checked_pow(u32::from(precision)).unwrap_or(i128::MAX);
-    let target = u8::try_from(scale).unwrap_or(0);
+    let overflow = || Error::new("22003", "numeric field overflow");
     let values = values.into_iter().map(|value| match value {
+        Datum::Null => Ok(None),
         Datum::Numeric(d) => {
-            let d = d.rescale(target)?;
-            if d.coefficient.abs() >= bound {
-                return Err(out_of_range(&PgType::Numeric(Numeric::UNCONSTRAINED)));
+            let coefficient = d.round(scale.into())?.small().ok_or_else(overflow)?;
+            if coefficient.checked_abs().is_none_or(|magnitude| magnitude >= bound) {
+                return Err(overflow());
             }
-            Ok(Some(d.coefficient))
+            Ok(Some(coefficient))
         }
-        _ => Ok(None),
+        _ => Err(Error::internal("a value is not of type numeric")),
     });
     let array = values.collect::<Result<Decimal128Array, Error>>()?;
     Ok(Arc::new(array.with_precision_and_scale(precision, scale)?))

@@ -8,7 +8,8 @@ use super::cast::{to_local, to_utc};
 use super::text::text;
 use super::{Call, Datum, Function, out_of_range};
 use crate::Error;
-use crate::types::{Digits, Numeric, PgType};
+use crate::number::Number;
+use crate::types::PgType;
 
 pub(super) fn functions() -> Vec<Function> {
     let mut all = vec![
@@ -42,18 +43,16 @@ pub(super) fn functions() -> Vec<Function> {
             Ok(Datum::Timestamptz(utc))
         })
         .stable(),
-        Function::row("to_number(text, text) numeric", to_number).returning_type(PgType::Numeric(
-            Numeric { precision: 38, scale: 18, digits: Digits::Trimmed },
-        )),
+        Function::row("to_number(text, text) numeric", to_number),
     ];
     for kind in ["integer", "bigint", "numeric", "double precision"] {
         all.push(Function::row(&format!("to_char({kind}, text) text"), |_, a| {
             let value = match a.first() {
-                Some(Datum::Float(f)) => ledger::Decimal::from_f64(*f)?,
+                Some(Datum::Float(f)) => Number::from_f64(*f)?,
                 Some(value) => value.numeric(),
                 None => return Ok(Datum::Null),
             };
-            Ok(number::write(value, text(a, 1))?.into())
+            Ok(number::write(&value, text(a, 1))?.into())
         }));
     }
     all
@@ -95,8 +94,8 @@ fn to_number(_: &Call<'_>, args: &[Datum]) -> Result<Datum, Error> {
         .map_or(0, |(_, after)| after.chars().filter(|c| matches!(c, '9' | '0')).count());
     if let Some((whole, fraction)) = digits.clone().split_once('.') {
         let kept: String = fraction.chars().take(places).collect();
-        digits = format!("{whole}.{kept}0");
+        digits = format!("{whole}.{kept}");
     }
-    let value = super::cast::numeric(&digits)?;
+    let value = Number::parse(&digits)?;
     Ok(Datum::Numeric(if negative { value.negate() } else { value }))
 }

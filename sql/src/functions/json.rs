@@ -268,8 +268,8 @@ fn contains(outer: &Json, inner: &Json, top: bool) -> bool {
         (Json::Array(a), scalar) if top && !scalar.is_object() => a.contains(scalar),
         (Json::Number(a), Json::Number(b)) => {
             a == b
-                || super::cast::numeric(&a.to_string()).ok()
-                    == super::cast::numeric(&b.to_string()).ok()
+                || crate::number::Number::parse(&a.to_string()).ok()
+                    == crate::number::Number::parse(&b.to_string()).ok()
         }
         (a, b) => a == b,
     }

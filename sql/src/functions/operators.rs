@@ -16,7 +16,8 @@ use datafusion::sql::sqlparser::ast::BinaryOperator as B;
 
 use super::{Call, Datum, Function, out_of_range};
 use crate::Error;
-use crate::types::{Digits, PgType};
+use crate::number::Number;
+use crate::types::PgType;
 
 type Operators = [Arc<Function>; 5];
 
@@ -31,15 +32,14 @@ static PLAIN: LazyLock<Operators> = LazyLock::new(|| {
     )
 });
 
-static NUMERIC: LazyLock<Operators> = LazyLock::new(|| {
-    [("+", B::Plus), ("-", B::Minus), ("*", B::Multiply), ("/", B::Divide), ("%", B::Modulo)].map(
-        |(name, op)| {
-            let body = move |call: &Call<'_>, args: &[ColumnarValue], rows: usize| {
-                numeric_kernel(&op, call, args, rows)
-            };
-            Arc::new(Function::array(&format!("{name}(numeric, numeric) numeric"), body))
-        },
-    )
+/// On decimals whose result is one too; a quotient never is.
+static NUMERIC: LazyLock<[Arc<Function>; 4]> = LazyLock::new(|| {
+    [("+", B::Plus), ("-", B::Minus), ("*", B::Multiply), ("%", B::Modulo)].map(|(name, op)| {
+        let body = move |call: &Call<'_>, args: &[ColumnarValue], rows: usize| {
+            numeric_kernel(&op, call, args, rows)
+        };
+        Arc::new(Function::array(&format!("{name}(numeric, numeric) numeric"), body))
+    })
 });
 
 static NEGATE: LazyLock<Arc<Function>> = LazyLock::new(|| {
@@ -56,7 +56,7 @@ static NEGATE: LazyLock<Arc<Function>> = LazyLock::new(|| {
 static INTERVAL_KEY: LazyLock<Arc<Function>> = LazyLock::new(|| {
     Arc::new(Function::row("interval_key(interval) numeric", |_, a| {
         let length = a.first().map(Datum::span).unwrap_or_default().length();
-        Ok(Datum::Numeric(ledger::Decimal { coefficient: length, scale: 0 }))
+        Ok(Datum::Numeric(Number::new(length, 0)))
     }))
 });
 
@@ -114,9 +114,15 @@ pub(crate) fn integer(op: &B, kind: &PgType, a: i64, b: i64) -> Option<i64> {
     fits.then_some(result)
 }
 
-/// The operator on two numerics, each of its own shape.
+/// The operator on two decimals, each of its own shape; for a quotient see `free`.
 pub(crate) fn numeric(op: &B) -> Arc<Function> {
-    pick(&NUMERIC, op)
+    let [add, subtract, multiply, modulo] = &*NUMERIC;
+    Arc::clone(match op {
+        B::Plus => add,
+        B::Minus => subtract,
+        B::Multiply => multiply,
+        _ => modulo,
+    })
 }
 
 /// `-a`
@@ -294,7 +300,6 @@ fn numeric_kernel(
     let (a, b, result) = (*a, *b, *result);
     let bound = 10_i128.pow(u32::from(result.precision.min(38)));
     let scale = i8::try_from(result.scale).unwrap_or(0);
-    let inexact = result.digits == Digits::Quotient;
     let finish = |array: PrimitiveArray<Decimal128Type>| {
         Ok(Arc::new(array.with_precision_and_scale(result.precision, scale)?) as ArrayRef)
     };
@@ -305,8 +310,7 @@ fn numeric_kernel(
                 let y = scaled(y, result.scale - b.scale)?;
                 if *op == B::Plus { x.checked_add(y) } else { x.checked_sub(y) }
             }
-            B::Multiply => multiply(x, y, a.scale + b.scale - result.scale, inexact)?,
-            B::Divide => divide(x, y, result.scale + b.scale - a.scale)?,
+            B::Multiply => x.checked_mul(y),
             _ => modulo(x, y, a.scale, b.scale, result.scale)?,
         };
         match value {
@@ -319,8 +323,8 @@ fn numeric_kernel(
 fn overflow() -> ArrowError {
     arrow_error(
         Error::new("22003", "numeric field overflow")
-            .with_detail("A numeric has at most 38 digits.")
-            .with_hint("Cast the operands to fewer digits, numeric(p,s), or round them."),
+            .with_detail("A sum or product of numeric(p,s) has at most 38 digits.")
+            .with_hint("Cast an operand to numeric(38,s): more digits are computed then."),
     )
 }
 
@@ -330,42 +334,6 @@ fn scaled(value: i128, by: u8) -> Result<i128, ArrowError> {
 
 fn power(exponent: u8) -> i256 {
     i256::from_i128(10).wrapping_pow(exponent.into())
-}
-
-/// `dividend / divisor`, half away from zero.
-fn rounded(dividend: i256, divisor: i256) -> Option<i128> {
-    let quotient = dividend.checked_div(divisor)?;
-    let rest = dividend.checked_rem(divisor)?;
-    let twice = rest.wrapping_abs().wrapping_mul(i256::from_i128(2));
-    let up = twice >= divisor.wrapping_abs();
-    let negative = dividend.is_negative() != divisor.is_negative();
-    let step = i256::from_i128(if negative { -1 } else { 1 });
-    let quotient = if up { quotient.checked_add(step)? } else { quotient };
-    quotient.to_i128()
-}
-
-fn multiply(x: i128, y: i128, drop: u8, inexact: bool) -> Result<Option<i128>, ArrowError> {
-    if drop == 0 {
-        return Ok(x.checked_mul(y));
-    }
-    let product = i256::from_i128(x).wrapping_mul(i256::from_i128(y));
-    let divisor = power(drop);
-    if !inexact && product.wrapping_rem(divisor) != i256::ZERO {
-        return Err(arrow_error(
-            Error::new("22003", "numeric field overflow")
-                .with_detail("The exact product has more than 38 digits.")
-                .with_hint("Cast the operands to fewer digits, numeric(p,s), or round them."),
-        ));
-    }
-    Ok(rounded(product, divisor))
-}
-
-fn divide(x: i128, y: i128, by: u8) -> Result<Option<i128>, ArrowError> {
-    if y == 0 {
-        return Err(arrow_error(Error::new("22012", "division by zero")));
-    }
-    let dividend = i256::from_i128(x).checked_mul(power(by)).ok_or_else(overflow)?;
-    Ok(rounded(dividend, i256::from_i128(y)))
 }
 
 fn modulo(x: i128, y: i128, a: u8, b: u8, result: u8) -> Result<Option<i128>, ArrowError> {

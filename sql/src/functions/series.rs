@@ -6,6 +6,7 @@ use datafusion::logical_expr::{Expr, Volatility};
 use super::{Call, Datum, Function, Span};
 use crate::Error;
 use crate::lazy;
+use crate::number::Number;
 use crate::read::{QueryContext, VirtualTable};
 use crate::types::{Numeric, PgType};
 
@@ -29,7 +30,7 @@ pub(super) fn functions() -> Vec<Function> {
                     PgType::Numeric(n) => Some(*n),
                     _ => None,
                 });
-                PgType::Numeric(shape.reduce(|a, b| a.common(&b)).unwrap_or(Numeric::UNCONSTRAINED))
+                PgType::Numeric(shape.reduce(|a, b| a.common(&b)).unwrap_or(Numeric::FREE))
             }),
         Function::row("generate_series(timestamp, timestamp, interval) setof timestamp", list),
         Function::row(
@@ -43,7 +44,7 @@ pub(super) fn functions() -> Vec<Function> {
 /// How far apart two elements are.
 enum Step {
     Integer(i64),
-    Numeric(ledger::Decimal),
+    Numeric(Number),
     Time(Span),
 }
 
@@ -61,7 +62,7 @@ impl Series {
     /// 22023 for a step of nothing.
     fn of(args: &[Datum]) -> Result<Option<Self>, Error> {
         let (Some(from), Some(to)) = (args.first(), args.get(1)) else { return Ok(None) };
-        let one = ledger::Decimal { coefficient: 1, scale: 0 };
+        let one = Number::new(1, 0);
         let step = match (from, args.get(2)) {
             _ if args.iter().any(Datum::is_null) => return Ok(None),
             (Datum::Int(_), step) => Step::Integer(step.map_or(1, Datum::int)),
@@ -71,7 +72,7 @@ impl Series {
         };
         let nothing = match &step {
             Step::Integer(step) => *step == 0,
-            Step::Numeric(step) => step.coefficient == 0,
+            Step::Numeric(step) => step.is_zero(),
             Step::Time(step) => step.length() == 0 || *step == Span::default(),
         };
         if nothing {
@@ -85,7 +86,7 @@ impl Series {
         let order = match &self.step {
             Step::Integer(step) => value.int().cmp(&self.to.int()).then_with_sign(*step > 0),
             Step::Numeric(step) => {
-                value.numeric().cmp(&self.to.numeric()).then_with_sign(step.coefficient > 0)
+                value.numeric().cmp(&self.to.numeric()).then_with_sign(step.signum() > 0)
             }
             Step::Time(step) => {
                 value.moment().cmp(&self.to.moment()).then_with_sign(step.length() > 0)
@@ -98,7 +99,7 @@ impl Series {
             Step::Integer(step) => value.int().checked_add(*step).map(Datum::Int),
             // The last one needs no successor.
             _ if order.is_eq() => None,
-            Step::Numeric(step) => Some(Datum::Numeric(value.numeric().plus(*step)?)),
+            Step::Numeric(step) => Some(Datum::Numeric(value.numeric().plus(step)?)),
             Step::Time(step) => Some(super::datetime::plus(context, &value, step)?),
         };
         Ok(Some(value))

@@ -141,6 +141,12 @@ impl Binder<'_> {
         if matches!(kind, PgType::Json | PgType::Jsonb | PgType::Interval | PgType::Record(_)) {
             return Err(Error::unsupported(format!("GREATEST of {kind}"), "Use CASE."));
         }
+        if kind == PgType::Numeric(crate::types::Numeric::FREE) {
+            let kinds = vec![kind.clone(); values.len()];
+            let exprs = values.into_iter().map(|value| value.expr).collect();
+            let function = functions::free::greatest(greatest);
+            return Ok(Typed::new(function.call(exprs, kinds, kind.clone()), kind));
+        }
         let exprs = values.into_iter().map(|value| value.expr).collect();
         let udf = if greatest {
             datafusion::functions::core::greatest()
@@ -249,6 +255,15 @@ impl Binder<'_> {
             exprs.push(arg.expr);
         }
         let returns = match &function.returns {
+            // Places that are known make the scale known.
+            Returns::Fixed(PgType::Numeric(_))
+                if matches!(function.name.as_str(), "round" | "trunc") =>
+            {
+                match exprs.get(1).and_then(literal_int) {
+                    Some(places) => functions::numeric::rounded(&kinds, places),
+                    None => PgType::Numeric(crate::types::Numeric::FREE),
+                }
+            }
             Returns::Computed(compute) => compute(&kinds),
             Returns::Fixed(PgType::AnyElement) => element.unwrap_or(PgType::Text),
             Returns::Fixed(PgType::AnyArray) => {

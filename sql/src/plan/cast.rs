@@ -41,15 +41,15 @@ impl Binder<'_> {
         if *target == PgType::Unknown {
             return Ok(value);
         }
-        // `::numeric` keeps every digit there is.
-        if *target == PgType::Numeric(Numeric::UNCONSTRAINED)
-            && allowed == Allowed::Explicit
+        // `::numeric` keeps the scale that there is, and what is known of it.
+        if *target == PgType::Numeric(Numeric::FREE)
             && let Some(shape) = numeric_shape(&value.kind)
         {
-            let digits =
-                if shape.digits == Digits::Declared { Digits::Fixed } else { shape.digits };
-            let shape = PgType::Numeric(Numeric { digits, ..shape });
-            return self.cast(value, &shape, Allowed::Assignment);
+            if allowed == Allowed::Explicit && !shape.is_free() {
+                let shape = PgType::Numeric(Numeric { digits: Digits::Fixed, ..shape });
+                return self.cast(value, &shape, Allowed::Assignment);
+            }
+            return super::operator::free(value);
         }
         let needed = needed(&value.kind, target);
         if needed.is_none_or(|needed| needed > allowed) {
@@ -87,6 +87,16 @@ impl Binder<'_> {
         allowed: Allowed,
     ) -> Result<Typed, Error> {
         let explicit = allowed == Allowed::Explicit;
+        // Only a modifier rounds what is given: the scale that an expression happens to have doesn't.
+        let own = match target {
+            PgType::Numeric(n) => n.digits != Digits::Fixed,
+            PgType::Array(element) => {
+                !matches!(element.as_ref(), PgType::Numeric(n) if n.digits == Digits::Fixed)
+            }
+            _ => true,
+        };
+        let bare = target.bare();
+        let target = if own { target } else { &bare };
         if let Some(text) = value.unknown_literal() {
             let Some(text) = text else { return Typed::null(target.clone()) };
             if let PgType::Record(_) = target {
@@ -143,7 +153,7 @@ impl Binder<'_> {
             | (T::Date, T::Timestamp) => plain(expr),
             (T::Int4, T::Float4) | (T::Int8, T::Float4 | T::Float8) => plain(expr),
             (T::Int2 | T::Int4 | T::Int8, T::Numeric(n))
-                if n.digits != Digits::Declared && holds(n, from) =>
+                if n.digits == Digits::Fixed && holds(n, from) =>
             {
                 plain(expr)
             }
@@ -211,11 +221,16 @@ impl Binder<'_> {
     ) -> Result<(Vec<Typed>, PgType), Error> {
         let kinds: Vec<PgType> = values.iter().map(|value| value.kind.clone()).collect();
         let kind = self.common_type(&kinds, what)?;
+        let bare = kind.bare();
         let values = values
             .into_iter()
-            .map(|value| self.cast(value, &kind, Allowed::Implicit))
+            .map(|value| {
+                // A modifier that the others have doesn't round a literal or parameter.
+                let known = value.kind != PgType::Unknown || !matches!(kind, PgType::Numeric(_));
+                self.cast(value, if known { &kind } else { &bare }, Allowed::Implicit)
+            })
             .collect::<Result<Vec<_>, _>>()?;
-        // Literals may have widened a numeric.
+        // Literals may have another scale.
         let mut joined = kind;
         for value in &values {
             if let (PgType::Numeric(a), PgType::Numeric(b)) = (&joined, &value.kind) {
@@ -267,9 +282,8 @@ fn natural(target: &PgType, datum: &crate::functions::Datum) -> PgType {
         (PgType::Numeric(n), crate::functions::Datum::Numeric(d))
             if n.digits != Digits::Declared =>
         {
-            let digits = d.coefficient.unsigned_abs().checked_ilog10().unwrap_or(0) + 1;
-            let integer = digits.saturating_sub(u32::from(d.scale));
-            PgType::Numeric(Numeric::computed(integer, d.scale, Digits::Fixed))
+            let integer = u32::try_from(d.integer_digits()).unwrap_or(u32::MAX / 2);
+            PgType::Numeric(Numeric::fixed(integer, d.scale().into()))
         }
         _ => target.clone(),
     }
@@ -280,7 +294,7 @@ fn holds(n: &Numeric, integer: &PgType) -> bool {
 }
 
 fn widens(a: &Numeric, b: &Numeric) -> bool {
-    b.scale >= a.scale && b.integer_digits() >= a.integer_digits()
+    !a.is_free() && !b.is_free() && b.scale >= a.scale && b.integer_digits() >= a.integer_digits()
 }
 
 fn needs_trim(from: &PgType, to: &PgType) -> bool {

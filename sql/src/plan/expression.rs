@@ -302,11 +302,7 @@ impl Binder<'_> {
             return Ok(Typed::new(literal(ScalarValue::from(big)), PgType::Int8));
         }
         let unknown = Typed::new(literal(ScalarValue::from(digits)), PgType::Unknown);
-        self.cast(
-            unknown,
-            &PgType::Numeric(crate::types::Numeric::UNCONSTRAINED),
-            Allowed::Implicit,
-        )
+        self.cast(unknown, &PgType::Numeric(crate::types::Numeric::FREE), Allowed::Implicit)
     }
 
     fn unary(

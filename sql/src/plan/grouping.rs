@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::functions_aggregate::min_max::min_udaf;
 use datafusion::logical_expr::expr::{AggregateFunction, GroupingSet};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, when};
 use datafusion::sql::sqlparser::ast;
 use ledger::catalog::IndexOrigin;
 
@@ -14,16 +15,25 @@ use super::{Binder, Typed, column, fold, project};
 use crate::Error;
 use crate::types::PgType;
 
+/// An expression that is grouped by.
+#[derive(Clone)]
+struct Group {
+    /// In the form whose Arrow equality is PostgreSQL's.
+    key: Expr,
+    /// As it was written.
+    value: Typed,
+}
+
 /// What is grouped by: the expressions, and the sets of them that make the groups.
 pub(crate) struct Groups {
-    exprs: Vec<(Expr, PgType)>,
+    exprs: Vec<Group>,
     /// Indexes into `exprs`; a single set for a plain GROUP BY.
     sets: Vec<Vec<usize>>,
 }
 
 impl Groups {
     pub(crate) fn expressions(&self) -> Vec<Expr> {
-        self.exprs.iter().map(|(expr, _)| expr.clone()).collect()
+        self.exprs.iter().map(|group| group.key.clone()).collect()
     }
 }
 
@@ -66,7 +76,7 @@ impl Binder<'_> {
         &mut self,
         select: &ast::Select,
         node: &ast::Expr,
-        exprs: &mut Vec<(Expr, PgType)>,
+        exprs: &mut Vec<Group>,
     ) -> Result<Vec<Vec<usize>>, Error> {
         let mut parts = |binder: &mut Self, lists: &[Vec<ast::Expr>]| {
             lists
@@ -145,17 +155,16 @@ impl Binder<'_> {
         &mut self,
         select: &ast::Select,
         node: &ast::Expr,
-        exprs: &mut Vec<(Expr, PgType)>,
+        exprs: &mut Vec<Group>,
     ) -> Result<usize, Error> {
         let (written, value) = self.group_value(select, node)?;
         let value = self.settled(value)?;
         self.level()?.groups.push((written, value.clone()));
-        let kind = value.kind.clone();
-        let expr = self.groupable(value).map_err(|error| error.at(self.position(node)))?;
-        if let Some(index) = exprs.iter().position(|(known, _)| *known == expr) {
+        let key = self.groupable(value.clone()).map_err(|error| error.at(self.position(node)))?;
+        if let Some(index) = exprs.iter().position(|group| group.key == key) {
             return Ok(index);
         }
-        exprs.push((expr, kind));
+        exprs.push(Group { key, value });
         Ok(exprs.len() - 1)
     }
 
@@ -272,19 +281,44 @@ impl Binder<'_> {
             bound.groups.take().unwrap_or(Groups { exprs: Vec::new(), sets: vec![Vec::new()] });
         let mut names = Vec::with_capacity(groups.exprs.len());
         let mut computed = Vec::new();
-        for (expr, _) in &groups.exprs {
-            match expr {
+        // What stands for a grouped expression above the groups.
+        let mut shown: Vec<(Expr, Expr)> = Vec::new();
+        let mut written = Vec::new();
+        for group in &groups.exprs {
+            match &group.key {
                 Expr::Column(c) => names.push(c.name.clone()),
                 other => {
                     let name = self.fresh('g');
                     computed.push((other.clone(), name.clone()));
+                    shown.push((other.clone(), column(&name)));
                     names.push(name);
                 }
             }
         }
+        let mut aggregates = aggregates;
+        for (group, name) in groups.exprs.iter().zip(&names) {
+            if group.key == group.value.expr {
+                continue;
+            }
+            if let Expr::Column(c) = &group.value.expr {
+                written.push(c.name.clone());
+            }
+            let represented = match &group.value.kind {
+                // The numbers of a group may differ in scale: one of them is shown.
+                PgType::Numeric(_) => {
+                    let (source, least) = (self.fresh('g'), self.fresh('a'));
+                    computed.push((group.value.expr.clone(), source.clone()));
+                    aggregates.push((min_udaf().call(vec![column(&source)]), least.clone()));
+                    let absent = column(name).is_null();
+                    when(absent, Typed::null(group.value.kind.clone())?.expr)
+                        .otherwise(column(&least))?
+                }
+                _ => column(name),
+            };
+            shown.push((group.value.expr.clone(), represented));
+        }
         let mut plan =
             std::mem::replace(&mut bound.plan, LogicalPlanBuilder::empty(false).build()?);
-        let mut aggregates = aggregates;
         if !computed.is_empty() {
             let mut exprs: Vec<(Expr, String)> = plan
                 .schema()
@@ -297,7 +331,7 @@ impl Binder<'_> {
             // GROUPING's arguments are the computed columns now.
             for (expr, _) in &mut aggregates {
                 if is_grouping(expr) {
-                    *expr = replaced(expr.clone(), &computed)?;
+                    *expr = replaced(expr.clone(), &shown)?;
                 }
             }
         }
@@ -307,9 +341,9 @@ impl Binder<'_> {
         allowed.extend(windows.iter().map(|(_, name)| name.clone()));
         allowed.extend(series.iter().map(|(_, name)| name.clone()));
         let mut extra = Vec::new();
-        let dependent = if plain { self.dependent(&names)? } else { HashSet::new() };
+        let dependent = if plain { self.dependent(&names, &written)? } else { HashSet::new() };
         let mut check = |binder: &Self, expr: &mut Expr| -> Result<(), Error> {
-            *expr = replaced(expr.clone(), &computed)?;
+            *expr = replaced(expr.clone(), &shown)?;
             for used in columns_of(expr)? {
                 if allowed.contains(&used) {
                     continue;
@@ -343,7 +377,11 @@ impl Binder<'_> {
     }
 
     /// Columns that a grouped primary key determines.
-    fn dependent(&mut self, names: &[String]) -> Result<HashSet<String>, Error> {
+    fn dependent(
+        &mut self,
+        names: &[String],
+        written: &[String],
+    ) -> Result<HashSet<String>, Error> {
         let catalog = std::sync::Arc::clone(&self.context.catalog);
         let mut dependent = HashSet::new();
         for relation in &self.level()?.scope.relations {
@@ -358,7 +396,8 @@ impl Binder<'_> {
             let Some(key) = key else { continue };
             let grouped = key.iter().all(|number| {
                 relation.columns.iter().any(|c| {
-                    c.origin.is_some_and(|origin| origin.1 == *number) && names.contains(&c.column)
+                    c.origin.is_some_and(|origin| origin.1 == *number)
+                        && (names.contains(&c.column) || written.contains(&c.column))
                 })
             });
             if grouped {
@@ -416,14 +455,14 @@ fn aggregate(
     Ok(LogicalPlanBuilder::from(plan).aggregate(group, calls)?.build()?)
 }
 
-/// The expression with each grouped expression replaced by its column.
-fn replaced(expr: Expr, computed: &[(Expr, String)]) -> Result<Expr, Error> {
-    if computed.is_empty() {
+/// The expression with each grouped expression replaced by what stands for it.
+fn replaced(expr: Expr, shown: &[(Expr, Expr)]) -> Result<Expr, Error> {
+    if shown.is_empty() {
         return Ok(expr);
     }
     let result =
-        expr.transform_down(|node| match computed.iter().find(|(known, _)| *known == node) {
-            Some((_, name)) => Ok(Transformed::new(column(name), true, TreeNodeRecursion::Jump)),
+        expr.transform_down(|node| match shown.iter().find(|(known, _)| *known == node) {
+            Some((_, by)) => Ok(Transformed::new(by.clone(), true, TreeNodeRecursion::Jump)),
             None => Ok(Transformed::no(node)),
         })?;
     Ok(result.data)

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast::{self, BinaryOperator as B};
 use super::cast::{literal, numeric_shape};
 use super::{Allowed, Binder, Typed};
 use crate::Error;
-use crate::functions::operators;
+use crate::functions::{Datum, datum_at, operators, scalar_of};
 use crate::types::{Digits, Numeric, PgType};
 
 /// 42883, in PostgreSQL's words.
@@ -150,7 +150,7 @@ impl Binder<'_> {
             (T::Unknown, T::Unknown) => T::Text,
             (T::Unknown, other) | (other, T::Unknown) => match other {
                 T::Varchar(_) => T::Text,
-                other => other.without_modifier(),
+                other => other.bare(),
             },
             (T::Numeric(a), T::Numeric(b)) => {
                 return self.comparable_numerics(left.clone(), right.clone(), *a, *b);
@@ -198,6 +198,7 @@ impl Binder<'_> {
             }
             (T::Interval, _) => Ok((interval_key(left), interval_key(right))),
             (T::Float4 | T::Float8, _) => Ok((float_key(left), float_key(right))),
+            (T::Numeric(n), _) if n.is_free() => Ok((numeric_key(left)?, numeric_key(right)?)),
             _ => Ok((left, right)),
         }
     }
@@ -210,24 +211,27 @@ impl Binder<'_> {
         a: Numeric,
         b: Numeric,
     ) -> Result<(Typed, Typed), Error> {
+        if a.is_free() || b.is_free() {
+            return Ok((numeric_key(free(left)?)?, numeric_key(free(right)?)?));
+        }
         let scale = a.scale.max(b.scale);
-        let digits = a.integer_digits().max(b.integer_digits()) + u32::from(scale);
-        let common = a.common(&b);
-        if digits <= 38 {
-            let kind = PgType::Numeric(Numeric { digits: Digits::Fixed, ..common });
+        let integer_digits = a.integer_digits().max(b.integer_digits());
+        let common = Numeric::fixed(integer_digits, scale.into());
+        if !common.is_free() {
+            let kind = PgType::Numeric(common);
             return Ok((
                 self.cast(left, &kind, Allowed::Explicit)?,
                 self.cast(right, &kind, Allowed::Explicit)?,
             ));
         }
         let wide = arrow::datatypes::DataType::Decimal256(76, i8::try_from(scale).unwrap_or(0));
-        let kind = PgType::Numeric(common);
         let left = self.cast(left, &PgType::Numeric(a), Allowed::Explicit)?;
         let right = self.cast(right, &PgType::Numeric(b), Allowed::Explicit)?;
-        Ok((
-            Typed::new(datafusion::logical_expr::cast(left.expr, wide.clone()), kind.clone()),
-            Typed::new(datafusion::logical_expr::cast(right.expr, wide), kind),
-        ))
+        let widened = |value: Typed| {
+            let expr = datafusion::logical_expr::cast(value.expr, wide.clone());
+            Typed::new(expr, value.kind)
+        };
+        Ok((widened(left), widened(right)))
     }
 
     fn arithmetic(
@@ -272,7 +276,7 @@ impl Binder<'_> {
             (T::Timestamp | T::Timestamptz | T::Time, B::Plus) => T::Interval,
             (T::Interval, B::Multiply | B::Divide) => T::Float8,
             (T::Jsonb, _) => T::Text,
-            (other, _) => other.without_modifier(),
+            (other, _) => other.bare(),
         };
         match (&left.kind, &right.kind) {
             (T::Unknown, T::Unknown) => Err(Error::new(
@@ -305,10 +309,22 @@ impl Binder<'_> {
         let kind = tower(&left.kind, &right.kind);
         if let PgType::Numeric(_) = kind {
             let (a, b) = (shape(&left.kind), shape(&right.kind));
+            let constant =
+                matches!((&left.expr, &right.expr), (Expr::Literal(..), Expr::Literal(..)));
+            let result = result_shape(op, &a, &b, constant);
+            if result.is_free() {
+                let kinds = vec![left.kind, right.kind];
+                let result = PgType::Numeric(result);
+                let expr = crate::functions::free::operator(op).call(
+                    vec![left.expr, right.expr],
+                    kinds,
+                    result.clone(),
+                );
+                return Ok(Typed::new(expr, result));
+            }
             let left = self.cast(left, &PgType::Numeric(a), Allowed::Implicit)?;
             let right = self.cast(right, &PgType::Numeric(b), Allowed::Implicit)?;
-            let (a, b) = (shape(&left.kind), shape(&right.kind));
-            let result = PgType::Numeric(result_shape(op, &a, &b));
+            let result = PgType::Numeric(result);
             let kinds = vec![left.kind, right.kind];
             let expr =
                 operators::numeric(op).call(vec![left.expr, right.expr], kinds, result.clone());
@@ -507,6 +523,51 @@ pub(crate) fn float_key(value: Typed) -> Typed {
     Typed { expr, kind, origin: value.origin }
 }
 
+/// A numeric or integer with its scale in the value.
+pub(crate) fn free(value: Typed) -> Result<Typed, Error> {
+    let kind = PgType::Numeric(Numeric::FREE);
+    if value.kind == kind {
+        return Ok(value);
+    }
+    if let Expr::Literal(scalar, _) = &value.expr {
+        let datum = Datum::Numeric(datum_at(scalar.to_array()?.as_ref(), 0)?.numeric());
+        let datum = if scalar.is_null() { Datum::Null } else { datum };
+        return Ok(Typed::new(literal(scalar_of(&kind, datum)?), kind));
+    }
+    let function = crate::functions::free::free();
+    Ok(Typed::new(function.call(vec![value.expr], vec![value.kind], kind.clone()), kind))
+}
+
+/// A free numeric such that equal numbers are equal bytes: what is compared, grouped, joined and sorted.
+pub(crate) fn numeric_key(value: Typed) -> Result<Typed, Error> {
+    let kind = PgType::Numeric(Numeric::FREE);
+    if let Expr::Literal(scalar, _) = &value.expr {
+        if scalar.is_null() {
+            return Ok(value);
+        }
+        let number = datum_at(scalar.to_array()?.as_ref(), 0)?.numeric().normalized();
+        return Ok(Typed::new(literal(scalar_of(&kind, Datum::Numeric(number))?), kind));
+    }
+    let function = crate::functions::free::key();
+    Ok(Typed::new(function.call(vec![value.expr], vec![kind.clone()], kind.clone()), kind))
+}
+
+/// A free numeric's key as text of the same order.
+pub(crate) fn rank(number: Expr) -> Expr {
+    let kinds = vec![PgType::Numeric(Numeric::FREE)];
+    crate::functions::free::rank().call(vec![number], kinds, PgType::Text)
+}
+
+/// The number that an expression is the key of.
+pub(crate) fn under_key(expr: &Expr) -> Option<&Expr> {
+    match expr {
+        Expr::ScalarFunction(call) if call.func.name() == crate::functions::free::KEY_NAME => {
+            call.args.first()
+        }
+        _ => None,
+    }
+}
+
 /// The type in which two numbers meet.
 fn tower(a: &PgType, b: &PgType) -> PgType {
     use PgType as T;
@@ -521,30 +582,24 @@ fn tower(a: &PgType, b: &PgType) -> PgType {
 }
 
 pub(crate) fn shape(kind: &PgType) -> Numeric {
-    numeric_shape(kind).unwrap_or(Numeric::UNCONSTRAINED)
+    numeric_shape(kind).unwrap_or(Numeric::FREE)
 }
 
-/// The shape of `a op b`. Sums and products have PostgreSQL's scale, as long as it fits.
-fn result_shape(op: &ast::BinaryOperator, a: &Numeric, b: &Numeric) -> Numeric {
-    let digits = a.common(b).digits;
-    let digits = if digits == Digits::Declared { Digits::Fixed } else { digits };
+/// The shape of `a op b`: PostgreSQL's scale, where it doesn't depend on the values.
+fn result_shape(op: &ast::BinaryOperator, a: &Numeric, b: &Numeric, constant: bool) -> Numeric {
+    // Of constants there is one result, which needn't be fast.
+    let computed = |integer_digits, scale| match constant {
+        true => Numeric::fixed(integer_digits, scale),
+        false => Numeric::computed(integer_digits, scale, [a, b]),
+    };
+    if a.is_free() || b.is_free() || *op == B::Divide {
+        return Numeric::FREE;
+    }
     let (ia, ib) = (a.integer_digits(), b.integer_digits());
+    let (sa, sb) = (u32::from(a.scale), u32::from(b.scale));
     match op {
-        B::Multiply => {
-            let scale = a.scale + b.scale;
-            // Room for the digits before the point goes first; what is cut must have been zeros.
-            let scale = if u32::from(scale) + ia + ib > 38 {
-                scale.min(a.scale.max(b.scale).max(Numeric::QUOTIENT_SCALE))
-            } else {
-                scale
-            };
-            Numeric::computed(ia + ib, scale, digits)
-        }
-        B::Divide => {
-            let scale = a.scale.max(b.scale).max(Numeric::QUOTIENT_SCALE);
-            Numeric::computed(38, scale, Digits::Quotient)
-        }
-        B::Modulo => Numeric::computed(ia.max(ib), a.scale.max(b.scale), digits),
-        _ => Numeric::computed(ia.max(ib) + 1, a.scale.max(b.scale), digits),
+        B::Multiply => computed(ia + ib, sa + sb),
+        B::Modulo => Numeric::fixed(ia.max(ib), sa.max(sb)),
+        _ => computed(ia.max(ib) + 1, sa.max(sb)),
     }
 }

@@ -162,6 +162,7 @@ impl Binder<'_> {
                 let key = crate::functions::operators::interval_key();
                 Ok(key.call(vec![value.expr], vec![PgType::Interval], kind))
             }
+            PgType::Numeric(n) if n.is_free() => Ok(super::operator::numeric_key(value)?.expr),
             _ => Ok(value.expr),
         }
     }
@@ -177,6 +178,7 @@ impl Binder<'_> {
                 "Group by its fields, or by extract(epoch from …).",
             )),
             PgType::Float4 | PgType::Float8 => Ok(super::operator::float_key(value).expr),
+            PgType::Numeric(n) if n.is_free() => Ok(super::operator::numeric_key(value)?.expr),
             _ => Ok(value.expr),
         }
     }
@@ -350,7 +352,7 @@ impl Binder<'_> {
         let first = self.set_expr(left)?;
         let first = self.settle_rows(first)?;
         let columns = rename(first.columns, &cte.alias)?;
-        let kinds: Vec<PgType> = columns.iter().map(|c| c.kind.without_modifier()).collect();
+        let kinds: Vec<PgType> = columns.iter().map(|c| c.kind.bare()).collect();
         let first =
             self.cast_rows(Rows { plan: first.plan, columns }, &kinds, Allowed::Implicit)?;
         let table = format!("{name}_{}", self.fresh('r'));

@@ -618,7 +618,7 @@ fn number(text: &str) -> Result<Typed, Error> {
     if let Ok(big) = digits.parse::<i64>() {
         return Ok((Rule::Literal(Value::Int8(big), Type::Int8), PgType::Int8));
     }
-    let value = runtime::numeric(&digits)?;
+    let value = crate::number::Number::parse(&digits)?.to_decimal()?;
     let kind = PgType::of(&Type::Decimal);
     Ok((Rule::Literal(Value::Numeric(value), Type::Decimal), kind))
 }

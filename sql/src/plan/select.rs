@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 
+use datafusion::common::ScalarValue;
 use datafusion::functions_window::row_number::row_number_udwf;
 use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::{
-    Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, WindowFrame, WindowFunctionDefinition,
+    Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, WindowFrame, WindowFrameBound,
+    WindowFrameUnits, WindowFunctionDefinition,
 };
 use datafusion::sql::sqlparser::ast;
 
@@ -280,11 +282,22 @@ impl Binder<'_> {
         }
         let visible = exprs.len();
         let mut sort = Vec::with_capacity(bound.sort.len());
-        for item in bound.sort {
-            let name = self.hidden(&mut exprs, item.expr);
-            sort.push(SortExpr::new(column(&name), item.asc, item.nulls_first));
-        }
         let distinct = matches!(select.distinct, Some(ast::Distinct::Distinct));
+        for item in bound.sort {
+            let expr = match super::operator::under_key(&item.expr) {
+                // A distinct number is ordered by its key, but selected as it is.
+                Some(number) if distinct => {
+                    let name = self.hidden(&mut exprs, number.clone());
+                    super::operator::numeric_key(Typed::new(
+                        column(&name),
+                        PgType::Numeric(crate::types::Numeric::FREE),
+                    ))?
+                    .expr
+                }
+                _ => column(&self.hidden(&mut exprs, item.expr)),
+            };
+            sort.push(SortExpr::new(expr, item.asc, item.nulls_first));
+        }
         if distinct && exprs.len() > visible {
             return Err(Error::new(
                 "42P10",
@@ -295,11 +308,7 @@ impl Binder<'_> {
             bound.distinct_on.into_iter().map(|expr| self.hidden(&mut exprs, expr)).collect();
         plan = project(plan, exprs)?;
         if distinct {
-            for output in &columns {
-                let value = Typed::new(column(&output.column), output.kind.clone());
-                self.groupable(value)?;
-            }
-            plan = LogicalPlanBuilder::from(plan).distinct()?.build()?;
+            plan = self.distinct_rows(plan, &columns)?;
         }
         if !on.is_empty() {
             plan = self.first_of_each(plan, &on, &sort)?;
@@ -343,7 +352,11 @@ impl Binder<'_> {
                 args: Vec::new(),
                 partition_by: on.iter().map(|name| column(name)).collect(),
                 order_by: sort.to_vec(),
-                window_frame: WindowFrame::new(if sort.is_empty() { None } else { Some(false) }),
+                window_frame: WindowFrame::new_bounds(
+                    WindowFrameUnits::Rows,
+                    WindowFrameBound::Preceding(ScalarValue::UInt64(None)),
+                    WindowFrameBound::CurrentRow,
+                ),
                 filter: None,
                 null_treatment: None,
                 distinct: false,

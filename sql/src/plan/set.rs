@@ -1,9 +1,11 @@
 //! UNION, INTERSECT, EXCEPT, VALUES, TABLE: bodies that are no plain SELECT.
 
+use datafusion::common::{Column, NullEquality};
+use datafusion::functions_aggregate::min_max::min_udaf;
 use datafusion::functions_window::row_number::row_number_udwf;
 use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::{
-    Expr, LogicalPlan, LogicalPlanBuilder, WindowFrame, WindowFunctionDefinition,
+    Expr, JoinType, LogicalPlan, LogicalPlanBuilder, WindowFrame, WindowFunctionDefinition,
 };
 use datafusion::sql::sqlparser::ast;
 
@@ -98,13 +100,15 @@ impl Binder<'_> {
                 LogicalPlanBuilder::from(left).union(right)?.build()?
             }
             (ast::SetOperator::Union, false) => {
-                LogicalPlanBuilder::from(left).union_distinct(right)?.build()?
+                let all = LogicalPlanBuilder::from(left).union(right)?.build()?;
+                let all = self.unqualified(all, columns.clone())?.plan;
+                self.distinct_rows(all, &columns)?
             }
-            (ast::SetOperator::Intersect, false) => {
-                LogicalPlanBuilder::intersect(left, right, false)?
+            (op, false) => {
+                let left = self.distinct_rows(left, &columns)?;
+                self.matched(left, right, &columns, op)?
             }
-            (_, false) => LogicalPlanBuilder::except(left, right, false)?,
-            (op, true) => self.counted(left, right, &columns, op)?,
+            (op, true) => self.counted(left, right, columns.clone(), op)?,
         };
         self.unqualified(plan, columns)
     }
@@ -122,7 +126,7 @@ impl Binder<'_> {
         let mut exprs = Vec::with_capacity(columns.len());
         for (index, output) in columns.iter().enumerate() {
             let (qualifier, field) = schema.qualified_field(index);
-            let source = datafusion::common::Column::from((qualifier, field));
+            let source = Column::from((qualifier, field));
             exprs.push((Expr::Column(source), output.column.clone()));
         }
         let plan = project(plan, exprs)?;
@@ -134,16 +138,114 @@ impl Binder<'_> {
         &mut self,
         left: LogicalPlan,
         right: LogicalPlan,
-        columns: &[Output],
+        mut columns: Vec<Output>,
         op: ast::SetOperator,
     ) -> Result<LogicalPlan, Error> {
         let number = self.fresh('n');
-        let left = numbered(left, columns, &number)?;
-        let right = numbered(right, columns, &number)?;
-        Ok(match op {
-            ast::SetOperator::Intersect => LogicalPlanBuilder::intersect(left, right, false)?,
-            _ => LogicalPlanBuilder::except(left, right, false)?,
-        })
+        let left = self.numbered(left, &columns, &number)?;
+        let right = self.numbered(right, &columns, &number)?;
+        columns.push(Output {
+            name: number.clone(),
+            column: number,
+            kind: PgType::Int8,
+            origin: None,
+        });
+        self.matched(left, right, &columns, op)
+    }
+
+    /// The rows with a number among their equals.
+    fn numbered(
+        &self,
+        plan: LogicalPlan,
+        columns: &[Output],
+        name: &str,
+    ) -> Result<LogicalPlan, Error> {
+        let number = Expr::WindowFunction(Box::new(WindowFunction {
+            fun: WindowFunctionDefinition::WindowUDF(row_number_udwf()),
+            params: WindowFunctionParams {
+                args: Vec::new(),
+                partition_by: self.keys(columns)?,
+                order_by: Vec::new(),
+                window_frame: WindowFrame::new(None),
+                filter: None,
+                null_treatment: None,
+                distinct: false,
+            },
+        }));
+        let title = number.schema_name().to_string();
+        let plan = LogicalPlanBuilder::from(plan).window(vec![number])?.build()?;
+        let mut exprs = kept(columns);
+        exprs.push((column(&title), name.to_owned()));
+        project(plan, exprs)
+    }
+
+    /// The columns in the form whose Arrow equality is PostgreSQL's.
+    fn keys(&self, columns: &[Output]) -> Result<Vec<Expr>, Error> {
+        let typed = |c: &Output| Typed::new(column(&c.column), c.kind.clone());
+        columns.iter().map(|c| self.groupable(typed(c))).collect()
+    }
+
+    /// Each row once. Of numbers that differ only in scale one is shown.
+    pub(crate) fn distinct_rows(
+        &mut self,
+        plan: LogicalPlan,
+        columns: &[Output],
+    ) -> Result<LogicalPlan, Error> {
+        let keys = self.keys(columns)?;
+        if columns.iter().zip(&keys).all(|(c, key)| column(&c.column) == *key) {
+            return Ok(LogicalPlanBuilder::from(plan).distinct()?.build()?);
+        }
+        let (mut below, mut groups, mut shown, mut above) = (kept(columns), vec![], vec![], vec![]);
+        for (c, key) in columns.iter().zip(keys) {
+            if column(&c.column) == key {
+                groups.push(key);
+                above.push((column(&c.column), c.column.clone()));
+                continue;
+            }
+            let name = self.fresh('g');
+            below.push((key, name.clone()));
+            groups.push(column(&name));
+            if !matches!(c.kind, PgType::Numeric(_)) {
+                above.push((column(&name), c.column.clone()));
+                continue;
+            }
+            let least = self.fresh('a');
+            shown.push(min_udaf().call(vec![column(&c.column)]).alias(&least));
+            above.push((column(&least), c.column.clone()));
+        }
+        let plan = project(plan, without_repetitions(below))?;
+        let plan = LogicalPlanBuilder::from(plan).aggregate(groups, shown)?.build()?;
+        project(plan, without_repetitions(above))
+    }
+
+    /// The left rows that the right has (INTERSECT), or hasn't (EXCEPT).
+    fn matched(
+        &mut self,
+        left: LogicalPlan,
+        right: LogicalPlan,
+        columns: &[Output],
+        op: ast::SetOperator,
+    ) -> Result<LogicalPlan, Error> {
+        let keys = self.keys(columns)?;
+        let mut of_left = kept(columns);
+        let mut of_right = Vec::with_capacity(keys.len());
+        for key in keys {
+            let (l, r) = (self.fresh('k'), self.fresh('k'));
+            of_left.push((key.clone(), l));
+            of_right.push((key, r));
+        }
+        let names = |pairs: &[(Expr, String)]| -> Vec<Column> {
+            pairs.iter().map(|(_, name)| Column::from_name(name)).collect()
+        };
+        let on = (names(of_left.get(columns.len()..).unwrap_or_default()), names(&of_right));
+        let kind = match op {
+            ast::SetOperator::Intersect => JoinType::LeftSemi,
+            _ => JoinType::LeftAnti,
+        };
+        let plan = LogicalPlanBuilder::from(project(left, of_left)?)
+            .join_detailed(project(right, of_right)?, kind, on, None, NullEquality::NullEqualsNull)?
+            .build()?;
+        project(plan, kept(columns))
     }
 
     fn values(&mut self, values: &ast::Values) -> Result<Rows, Error> {
@@ -269,24 +371,13 @@ fn has_subquery(expr: &Expr) -> bool {
     .unwrap_or(true)
 }
 
-/// The rows with a number among their equals.
-fn numbered(plan: LogicalPlan, columns: &[Output], name: &str) -> Result<LogicalPlan, Error> {
-    let number = Expr::WindowFunction(Box::new(WindowFunction {
-        fun: WindowFunctionDefinition::WindowUDF(row_number_udwf()),
-        params: WindowFunctionParams {
-            args: Vec::new(),
-            partition_by: columns.iter().map(|c| column(&c.column)).collect(),
-            order_by: Vec::new(),
-            window_frame: WindowFrame::new(None),
-            filter: None,
-            null_treatment: None,
-            distinct: false,
-        },
-    }));
-    let title = number.schema_name().to_string();
-    let plan = LogicalPlanBuilder::from(plan).window(vec![number])?.build()?;
-    let mut exprs: Vec<(Expr, String)> =
-        columns.iter().map(|c| (column(&c.column), c.column.clone())).collect();
-    exprs.push((column(&title), name.to_owned()));
-    project(plan, exprs)
+/// The columns as they are.
+fn kept(columns: &[Output]) -> Vec<(Expr, String)> {
+    columns.iter().map(|c| (column(&c.column), c.column.clone())).collect()
+}
+
+/// A query may name a column twice; its plan has it once.
+fn without_repetitions(exprs: Vec<(Expr, String)>) -> Vec<(Expr, String)> {
+    let mut seen = std::collections::HashSet::new();
+    exprs.into_iter().filter(|(_, name)| seen.insert(name.clone())).collect()
 }

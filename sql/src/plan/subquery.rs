@@ -259,7 +259,7 @@ impl Binder<'_> {
             PgType::Unknown => {
                 let element = match &value.kind {
                     PgType::Unknown | PgType::Varchar(_) | PgType::Name => PgType::Text,
-                    kind => kind.without_modifier(),
+                    kind => kind.bare(),
                 };
                 self.cast(list, &PgType::Array(Box::new(element)), Allowed::Implicit)?
             }
@@ -295,6 +295,7 @@ impl Binder<'_> {
         } else {
             let value = self.cast_if_unknown(value.clone(), &element)?;
             match (&value.kind, &element) {
+                (PgType::Numeric(a), PgType::Numeric(b)) => PgType::Numeric(a.common(b)),
                 (a, b) if a.same_base(b) => a.without_modifier(),
                 (a, b) if a.is_number() && b.is_number() => {
                     self.common_type(&[a.clone(), b.clone()], "ANY")?

@@ -183,7 +183,12 @@ impl Binder<'_> {
             let value = self.expr(&item.expr)?;
             let value = self.settled(value)?;
             kinds.push(value.kind.clone());
-            order_by.push(self.sort_by(value, item)?);
+            let sort = self.sort_by(value, item)?;
+            order_by.push(match super::operator::under_key(&sort.expr) {
+                // DataFusion's frames know no order of bytes.
+                Some(number) => SortExpr { expr: super::operator::rank(number.clone()), ..sort },
+                None => sort,
+            });
         }
         let frame = match &spec.window_frame {
             None => WindowFrame::new(if order_by.is_empty() { None } else { Some(false) }),

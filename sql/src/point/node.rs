@@ -5,12 +5,14 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use arrow::datatypes::{DataType, TimeUnit};
-use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::expr::{InList, ScalarFunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::sql::sqlparser::ast;
-use ledger::{Decimal, VersionId};
+use ledger::VersionId;
 
+use crate::functions::free::KEY_NAME;
 use crate::functions::{Called, Datum, datum_at, operators};
+use crate::number::Number;
 use crate::read::QueryContext;
 use crate::types::PgType;
 
@@ -131,7 +133,6 @@ pub(super) struct Maker {
 
 impl Maker {
     /// The node of an expression over these columns; `None` for what there is no node for.
-    #[expect(clippy::too_many_lines, reason = "one match with an arm for each kind")]
     pub(super) fn node(&mut self, expr: &Expr, columns: &BTreeMap<String, Node>) -> Option<Node> {
         self.made += 1;
         if self.made > MOST_NODES {
@@ -196,21 +197,27 @@ impl Maker {
                     _ => Node::Cast(wanted.clone(), inner),
                 }
             }
-            Expr::ScalarFunction(call) => {
-                let called = Called::of(&call.func)?;
-                let args = call.args.iter().map(|arg| self.node(arg, columns));
-                let args = args.collect::<Option<Vec<_>>>()?;
-                match (called.integer_operator(), <[Node; 2]>::try_from(args)) {
-                    (Some((operator, kind)), Ok([a, b])) => {
-                        Node::Integer(operator, kind, Box::new(a), Box::new(b))
-                    }
-                    (_, args) => {
-                        self.calls = true;
-                        Node::Call(called, args.map_or_else(|args| args, Vec::from))
-                    }
-                }
-            }
+            Expr::ScalarFunction(call) => return self.call(call, columns),
             _ => return None,
+        })
+    }
+
+    fn call(&mut self, call: &ScalarFunction, columns: &BTreeMap<String, Node>) -> Option<Node> {
+        // Numbers are compared by their value here, whatever their scale.
+        if call.func.name() == KEY_NAME {
+            return self.node(call.args.first()?, columns);
+        }
+        let called = Called::of(&call.func)?;
+        let args = call.args.iter().map(|arg| self.node(arg, columns));
+        let args = args.collect::<Option<Vec<_>>>()?;
+        Some(match (called.integer_operator(), <[Node; 2]>::try_from(args)) {
+            (Some((operator, kind)), Ok([a, b])) => {
+                Node::Integer(operator, kind, Box::new(a), Box::new(b))
+            }
+            (_, args) => {
+                self.calls = true;
+                Node::Call(called, args.map_or_else(|args| args, Vec::from))
+            }
         })
     }
 }
@@ -349,11 +356,11 @@ fn cast(value: Datum, wanted: &DataType) -> Option<Datum> {
         (Datum::Int(i), DataType::Float32) => Datum::Float((i as f32).into()),
         (Datum::Float(f), DataType::Float64) => Datum::Float(f),
         (Datum::Int(i), DataType::Decimal128(precision, scale)) => {
-            decimal(Decimal { coefficient: i.into(), scale: 0 }, *precision, *scale)?
+            decimal(&Number::from(i), *precision, *scale)?
         }
         (Datum::Numeric(d), DataType::Decimal128(precision, scale)) => {
-            let widens = i16::from(*scale) >= i16::from(d.scale);
-            decimal(d, *precision, *scale).filter(|_| widens)?
+            let widens = i32::from(*scale) >= i32::from(d.scale());
+            decimal(&d, *precision, *scale).filter(|_| widens)?
         }
         (Datum::Date(d), DataType::Timestamp(TimeUnit::Microsecond, None)) => {
             Datum::Timestamp(i64::from(d).checked_mul(DAY)?)
@@ -362,9 +369,8 @@ fn cast(value: Datum, wanted: &DataType) -> Option<Datum> {
     })
 }
 
-fn decimal(value: Decimal, precision: u8, scale: i8) -> Option<Datum> {
-    let scale = u8::try_from(scale).ok()?;
-    let value = value.rescale(scale).ok()?;
+fn decimal(value: &Number, precision: u8, scale: i8) -> Option<Datum> {
+    let value = value.round(scale.into()).ok()?;
     let bound = 10_i128.checked_pow(precision.into())?;
-    (value.coefficient.checked_abs()? < bound).then_some(Datum::Numeric(value))
+    (value.small()?.checked_abs()? < bound).then_some(Datum::Numeric(value))
 }

@@ -35,7 +35,7 @@ const TYPES: &[(PgType, u32, u32, i16, &str)] = &[
     (PgType::Timestamp, 1114, 1115, 8, "timestamp without time zone"),
     (PgType::Timestamptz, 1184, 1185, 8, "timestamp with time zone"),
     (PgType::Interval, 1186, 1187, 16, "interval"),
-    (PgType::Numeric(Numeric::UNCONSTRAINED), 1700, 1231, -1, "numeric"),
+    (PgType::Numeric(Numeric::FREE), 1700, 1231, -1, "numeric"),
     (PgType::Reg(Reg::Procedure), 2202, 2207, 4, "regprocedure"),
     (PgType::Reg(Reg::Oper), 2203, 2208, 4, "regoper"),
     (PgType::Reg(Reg::Operator), 2204, 2209, 4, "regoperator"),
@@ -64,7 +64,7 @@ const SYNONYMS: &[(&str, PgType)] = &[
     ("int8", PgType::Int8),
     ("float4", PgType::Float4),
     ("float8", PgType::Float8),
-    ("decimal", PgType::Numeric(Numeric::UNCONSTRAINED)),
+    ("decimal", PgType::Numeric(Numeric::FREE)),
     ("varchar", PgType::Varchar(None)),
     ("bpchar", PgType::Bpchar(None)),
     ("time", PgType::Time),
@@ -249,7 +249,7 @@ fn float_of(info: &ast::ExactNumberInfo) -> Result<PgType, Error> {
 
 fn numeric_of(info: &ast::ExactNumberInfo) -> Result<PgType, Error> {
     let (precision, scale) = match info {
-        ast::ExactNumberInfo::None => return Ok(PgType::Numeric(Numeric::UNCONSTRAINED)),
+        ast::ExactNumberInfo::None => return Ok(PgType::Numeric(Numeric::FREE)),
         ast::ExactNumberInfo::Precision(p) => (*p, 0),
         ast::ExactNumberInfo::PrecisionAndScale(p, s) => (*p, *s),
     };

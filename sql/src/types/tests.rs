@@ -1,6 +1,6 @@
-//! Types by number and name, and the digits that numerics show.
+//! Types by number and name, and the shapes of numerics.
 
-use super::{DIGITS_KEY, Digits, Numeric, PgType, display_scale};
+use super::{Digits, Numeric, PgType};
 
 #[test]
 fn numbers_and_types_name_each_other() {
@@ -17,12 +17,11 @@ fn numbers_and_types_name_each_other() {
 }
 
 #[test]
-fn quotients_show_sixteen_significant_digits() {
-    let metadata = [(DIGITS_KEY.to_owned(), "quotient".to_owned())].into();
-    let unit = 10_i128.pow(20);
-    // 2.5, 1/3, 12345.5, 1
-    assert_eq!(display_scale(&metadata, 25 * unit / 10, 20), 16);
-    assert_eq!(display_scale(&metadata, unit / 3, 20), 20);
-    assert_eq!(display_scale(&metadata, 123_455 * unit / 10, 20), 12);
-    assert_eq!(display_scale(&metadata, unit, 20), 20);
+fn numerics_of_one_scale_stay_decimals() {
+    let (a, b) = (Numeric::fixed(13, 2), Numeric::fixed(8, 2));
+    assert_eq!(a.common(&b), a);
+    assert!(a.common(&Numeric::fixed(13, 3)).is_free());
+    assert!(Numeric::fixed(30, 9).is_free());
+    assert_eq!(Numeric::computed(40, 6, [&a, &b]), Numeric::fixed(32, 6));
+    assert!(Numeric::computed(40, 6, [&a, &Numeric::fixed(36, 2)]).is_free());
 }

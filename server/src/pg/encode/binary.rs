@@ -5,7 +5,7 @@ use bytes::{BufMut, BytesMut};
 use super::super::error::Problem;
 use super::super::reply::set_length;
 use super::super::types::{self, element_of, oid};
-use super::numeric::{put_digits, put_numeric};
+use super::numeric::{put_digits, put_free, put_numeric};
 use super::{Cell, Interval, Source};
 
 /// Days from 1970-01-01 to 2000-01-01, where PostgreSQL's binary dates begin.
@@ -45,15 +45,13 @@ impl Cell<'_> {
                 out.put_f32(array.value(row) as f32);
             }
             Source::Float64(array) => out.put_f64(array.value(row)),
-            Source::Decimal128(array, scale) => {
-                put_numeric(out, array.value(row), *scale, self.is_free(*scale));
-            }
+            Source::Decimal128(array, scale) => put_numeric(out, array.value(row), *scale),
             Source::Decimal256(array) => put_numeric_text(out, &array.value_as_string(row)),
             Source::Utf8(array) => self.put_string(array.value(row), out)?,
             Source::LargeUtf8(array) => self.put_string(array.value(row), out)?,
             Source::Utf8View(array) => self.put_string(array.value(row), out)?,
             Source::Binary(array) => out.put_slice(array.value(row)),
-            Source::LargeBinary(array) => out.put_slice(array.value(row)),
+            Source::Free(array) => put_free(out, array.value(row))?,
             Source::BinaryView(array) => out.put_slice(array.value(row)),
             Source::FixedBinary(array) => out.put_slice(array.value(row)),
             Source::Date32(array) => self.put_day_binary(array.value(row), out)?,
@@ -84,7 +82,7 @@ impl Cell<'_> {
             oid::INT2 => out.put_i16(i16::try_from(value).map_err(range)?),
             oid::INT4 => out.put_i32(i32::try_from(value).map_err(range)?),
             oid::INT8 => out.put_i64(i64::try_from(value).map_err(range)?),
-            oid::NUMERIC => put_numeric(out, value, 0, false),
+            oid::NUMERIC => put_numeric(out, value, 0),
             #[expect(clippy::cast_precision_loss, reason = "the column is described as a float")]
             oid::FLOAT4 => out.put_f32(value as f32),
             #[expect(clippy::cast_precision_loss, reason = "the column is described as a float")]

@@ -5,10 +5,12 @@ use bytes::{BufMut, BytesMut};
 use super::super::error::Problem;
 use super::super::message::Body;
 use ledger::Decimal;
+use sql::number::Number;
+use storage::free_numeric;
 
-/// Writes `coefficient / 10^scale` in text; `trimmed` leaves trailing zeros after the point out.
-pub(super) fn put_decimal_text(out: &mut BytesMut, coefficient: i128, scale: i8, trimmed: bool) {
-    let (coefficient, scale) = normal(coefficient, scale, trimmed);
+/// Writes `coefficient / 10^scale` in text.
+pub(super) fn put_decimal_text(out: &mut BytesMut, coefficient: i128, scale: i8) {
+    let (coefficient, scale) = normal(coefficient, scale);
     if coefficient < 0 {
         out.put_u8(b'-');
     }
@@ -32,22 +34,56 @@ pub(super) fn put_decimal_text(out: &mut BytesMut, coefficient: i128, scale: i8,
     }
 }
 
-/// With a scale of 0 or more, and without trailing zeros after the point if asked.
-fn normal(mut coefficient: i128, mut scale: i8, trimmed: bool) -> (i128, usize) {
+/// With a scale of 0 or more.
+fn normal(mut coefficient: i128, mut scale: i8) -> (i128, usize) {
     while scale < 0 {
         coefficient = coefficient.saturating_mul(10);
         scale += 1;
     }
-    while trimmed && scale > 0 && coefficient % 10 == 0 {
-        coefficient /= 10;
-        scale -= 1;
-    }
     (coefficient, usize::try_from(scale).unwrap_or(0))
 }
 
+/// A number that carries its scale: most are short.
+enum Free {
+    Short(i128, i8),
+    Long(Number),
+}
+
+fn free(bytes: &[u8]) -> Result<Free, Problem> {
+    if let Some(short) = free_numeric::decode(bytes)
+        && let Ok(scale) = i8::try_from(short.scale)
+    {
+        return Ok(Free::Short(short.coefficient, scale));
+    }
+    Ok(Free::Long(Number::read(bytes)?))
+}
+
+/// Writes a number that carries its scale in text.
+pub(super) fn put_free_text(out: &mut BytesMut, bytes: &[u8]) -> Result<(), Problem> {
+    match free(bytes)? {
+        Free::Short(coefficient, scale) => put_decimal_text(out, coefficient, scale),
+        Free::Long(number) => out.put_slice(number.to_string().as_bytes()),
+    }
+    Ok(())
+}
+
+/// Writes a number that carries its scale in binary.
+pub(super) fn put_free(out: &mut BytesMut, bytes: &[u8]) -> Result<(), Problem> {
+    match free(bytes)? {
+        Free::Short(coefficient, scale) => put_numeric(out, coefficient, scale),
+        Free::Long(number) => {
+            let (whole, fraction) = number.digits_around_point();
+            let whole = whole.trim_start_matches('0').as_bytes();
+            let negative = number.signum() < 0;
+            put_digits(out, negative, whole, 0, fraction.as_bytes(), fraction.len());
+        }
+    }
+    Ok(())
+}
+
 /// Writes `coefficient / 10^scale` in binary.
-pub(crate) fn put_numeric(out: &mut BytesMut, coefficient: i128, scale: i8, trimmed: bool) {
-    let (coefficient, scale) = normal(coefficient, scale, trimmed);
+pub(crate) fn put_numeric(out: &mut BytesMut, coefficient: i128, scale: i8) {
+    let (coefficient, scale) = normal(coefficient, scale);
     let mut buffer = itoa::Buffer::new();
     let digits = buffer.format(coefficient.unsigned_abs()).as_bytes();
     let point = digits.len().saturating_sub(scale);

@@ -99,9 +99,28 @@ fn numerics_keep_their_scale() {
     assert_eq!(form(0, 2), "0.00");
     assert_eq!(form(100, 0), "100");
     assert_eq!(form(i128::pow(10, 38) - 1, 38), format!("0.{}", "9".repeat(38)));
-    // Without a modifier the common scale of scans isn't the number's own.
-    assert_eq!(text(decimal(1_500_000_000_000_000_000, 18), oid::NUMERIC, -1), "1.5");
     assert_eq!(text(decimal(150, 2), oid::NUMERIC, -1), "1.50");
+    assert_eq!(
+        text(decimal(1_500_000_000_000_000_000, 18), oid::NUMERIC, -1),
+        "1.500000000000000000"
+    );
+}
+
+#[test]
+fn numerics_show_their_own_scale() {
+    let free = |number: &str| {
+        let bytes = sql::number::Number::parse(number).unwrap().to_bytes();
+        LargeBinaryArray::from_iter_values([bytes])
+    };
+    let long = format!("-1{}.{}50", "0".repeat(40), "0".repeat(40));
+    for number in ["0", "0.00", "1.50", "-1234.5", "0.0001", &long] {
+        assert_eq!(text(free(number), oid::NUMERIC, -1), number);
+    }
+    assert_eq!(
+        binary(free("-1234.5"), oid::NUMERIC, -1),
+        binary(decimal(-12345, 1), oid::NUMERIC, -1)
+    );
+    assert_eq!(binary(free("1e40"), oid::NUMERIC, -1), [0, 1, 0, 10, 0, 0, 0, 0, 0, 1]);
 }
 
 #[test]
@@ -122,7 +141,7 @@ fn numerics_in_binary_read_back() {
         (-i128::pow(10, 38) + 1, 19),
     ] {
         let mut out = BytesMut::new();
-        numeric::put_numeric(&mut out, coefficient, scale, false);
+        numeric::put_numeric(&mut out, coefficient, scale);
         let mut body = super::super::message::Body(out.freeze());
         let read = decode_numeric(&mut body).unwrap();
         body.end().unwrap();

@@ -6,7 +6,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::super::error::Problem;
 use super::super::types::oid;
-use super::numeric::put_decimal_text;
+use super::numeric::{put_decimal_text, put_free_text};
 use super::{Cell, Interval, Source, Zone};
 
 impl Cell<'_> {
@@ -38,15 +38,13 @@ impl Cell<'_> {
             }
             Source::Float32(array) => put_float4(out, array.value(row)),
             Source::Float64(array) => put_float8(out, array.value(row)),
-            Source::Decimal128(array, scale) => {
-                put_decimal_text(out, array.value(row), *scale, self.is_free(*scale));
-            }
+            Source::Decimal128(array, scale) => put_decimal_text(out, array.value(row), *scale),
             Source::Decimal256(array) => out.put_slice(array.value_as_string(row).as_bytes()),
             Source::Utf8(array) => self.put_characters(array.value(row), out),
             Source::LargeUtf8(array) => self.put_characters(array.value(row), out),
             Source::Utf8View(array) => self.put_characters(array.value(row), out),
             Source::Binary(array) => put_bytea(out, array.value(row)),
-            Source::LargeBinary(array) => put_bytea(out, array.value(row)),
+            Source::Free(array) => put_free_text(out, array.value(row))?,
             Source::BinaryView(array) => put_bytea(out, array.value(row)),
             Source::FixedBinary(array) => match array.value(row).try_into() {
                 Ok(uuid) if self.type_oid != oid::BYTEA => put_uuid(out, uuid),
@@ -64,11 +62,6 @@ impl Cell<'_> {
             }
         }
         Ok(())
-    }
-
-    /// A numeric without a modifier, kept at the one scale that scans use: its trailing zeros are not its own.
-    pub(super) fn is_free(&self, scale: i8) -> bool {
-        self.typmod < 4 && scale == FREE_SCALE
     }
 
     /// Text; `char(n)` is kept without its trailing blanks, and shown with them.
@@ -156,9 +149,6 @@ impl Cell<'_> {
         Ok(())
     }
 }
-
-/// The scale at which scans keep numerics without a modifier.
-pub(super) const FREE_SCALE: i8 = 18;
 
 /// Microseconds in a day.
 const DAY: i64 = 86_400_000_000;

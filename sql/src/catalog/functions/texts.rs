@@ -46,6 +46,7 @@ pub(crate) fn as_text(facts: &Facts<'_>, value: &Datum, kind: &PgType) -> String
                 .collect();
             format!("({})", fields.join(","))
         }
+        (Datum::Numeric(number), _) => number.to_string(),
         (other, kind) => other
             .clone()
             .value(kind)

@@ -1,9 +1,8 @@
 //! `to_char` of numbers.
 
-use ledger::Decimal;
-
 use super::unsupported;
 use crate::Error;
+use crate::number::Number;
 
 /// A template, taken apart.
 #[derive(Default)]
@@ -42,18 +41,15 @@ enum Sign {
 }
 
 /// A number in a template.
-pub(super) fn write(value: Decimal, template: &str) -> Result<String, Error> {
+pub(super) fn write(value: &Number, template: &str) -> Result<String, Error> {
     let template = parse(template)?;
     let count = |places: &[Place]| {
         places.iter().filter(|place| matches!(place, Place::Nine | Place::Zero)).count()
     };
     let places = count(&template.fraction);
     let rounded = value.round(i32::try_from(places).unwrap_or(0))?;
-    let places8 = u8::try_from(places.min(38)).unwrap_or(38);
-    let digits = rounded.rescale(places8)?.coefficient;
-    let negative = digits < 0;
-    let text = format!("{:0>width$}", digits.unsigned_abs(), width = places + 1);
-    let (whole, fraction) = text.split_at(text.len() - places);
+    let negative = rounded.signum() < 0;
+    let (whole, fraction) = rounded.digits_around_point();
     let whole = whole.trim_start_matches('0');
     let positions = count(&template.whole);
     let overflow = whole.len() > positions;
@@ -63,7 +59,7 @@ pub(super) fn write(value: Decimal, template: &str) -> Result<String, Error> {
         whole_part(&template, whole, positions, places > 0)
     };
     let after =
-        if overflow { hashes(&template.fraction) } else { fraction_part(&template, fraction) };
+        if overflow { hashes(&template.fraction) } else { fraction_part(&template, &fraction) };
     let body =
         if template.point { format!("{before}.{after}") } else { format!("{before}{after}") };
     Ok(signed(&template, &body, negative))

@@ -35,7 +35,7 @@ async fn integers_go_up_and_down_and_stop_at_the_end_of_their_type() {
 
 #[tokio::test]
 async fn numerics_and_times_step_exactly() {
-    let numeric = |text: &str| Datum::Numeric(text.parse().unwrap());
+    let numeric = |text: &str| Datum::Numeric(Number::parse(text).unwrap());
     let found = all(&[numeric("0"), numeric("0.3"), numeric("0.1")]).await.unwrap();
     assert_eq!(found, ["0", "0.1", "0.2", "0.3"].map(numeric));
     let day = 86_400_000_000;

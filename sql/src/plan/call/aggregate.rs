@@ -14,6 +14,7 @@ use super::super::scope::Clause;
 use super::super::{Allowed, Binder, Typed, column};
 use super::CallNode;
 use crate::Error;
+use crate::functions::free::totals::{Total, aggregate};
 use crate::functions::{Datum, Function};
 use crate::types::{Digits, Numeric, PgType};
 
@@ -253,11 +254,7 @@ impl Binder<'_> {
         let kind = arg.kind.clone();
         match name {
             "count" => {
-                let arg = if kind == PgType::Float4 || kind == PgType::Float8 {
-                    super::super::operator::float_key(arg)
-                } else {
-                    arg
-                };
+                let arg = if shape.distinct { distinguished(arg)? } else { arg };
                 let expr = self.place(&mut shape, udaf::count::count_udaf(), vec![arg.expr])?;
                 Ok(Typed::new(expr, PgType::Int8))
             }
@@ -293,6 +290,7 @@ impl Binder<'_> {
                 Ok(Typed::new(expr, kind))
             }
             "array_agg" => {
+                let arg = if shape.distinct { distinguished(arg)? } else { arg };
                 if kind.element().is_some() {
                     return Err(Error::unsupported(
                         "array_agg of arrays",
@@ -304,6 +302,7 @@ impl Binder<'_> {
                 Ok(Typed::new(expr, PgType::Array(Box::new(kind))))
             }
             "json_agg" | "jsonb_agg" => {
+                let arg = if shape.distinct { distinguished(arg)? } else { arg };
                 let expr =
                     self.place(&mut shape, udaf::array_agg::array_agg_udaf(), vec![arg.expr])?;
                 let rows = Typed::new(expr, PgType::Array(Box::new(kind)));
@@ -324,8 +323,7 @@ impl Binder<'_> {
         let (expr, result) = match &arg.kind {
             PgType::Int2 | PgType::Int4 => (arrow_cast(arg.expr, DataType::Int64), PgType::Int8),
             PgType::Int8 => {
-                let kind =
-                    PgType::Numeric(Numeric { precision: 38, scale: 0, digits: Digits::Fixed });
+                let kind = PgType::Numeric(Numeric::fixed(38, 0));
                 (arrow_cast(arg.expr, kind.arrow()), kind)
             }
             PgType::Float4 | PgType::Float8 => {
@@ -348,10 +346,14 @@ impl Binder<'_> {
         n: Numeric,
         shape: &mut Shape<'_>,
     ) -> Result<Typed, Error> {
+        if n.is_free() {
+            let total = self.place(shape, aggregate(Total::Sum), vec![expr])?;
+            return Ok(Typed::new(total, PgType::Numeric(n)));
+        }
         let sum = udaf::sum::sum_udaf();
-        let digits = if n.digits == Digits::Declared { Digits::Fixed } else { n.digits };
         let scale = i8::try_from(n.scale).unwrap_or(0);
-        let kind = PgType::Numeric(Numeric { precision: 38, scale: n.scale, digits });
+        let shown = Numeric { precision: 38, scale: n.scale, digits: Digits::Fixed };
+        let kind = PgType::Numeric(shown);
         if n.precision <= 28 {
             let expr = arrow_cast(expr, DataType::Decimal128(28, scale));
             let total = self.place(shape, sum, vec![expr])?;
@@ -370,13 +372,14 @@ impl Binder<'_> {
                 Ok(Typed::new(expr, PgType::Float8))
             }
             kind if kind.is_number() => {
+                let arg = if shape.distinct { distinguished(arg)? } else { arg };
                 let count = self.place(shape, udaf::count::count_udaf(), vec![arg.expr.clone()])?;
                 let total = self.sum(arg, shape)?;
+                let numeric = PgType::Numeric(super::super::operator::shape(&total.kind));
+                let total = self.cast(total, &numeric, Allowed::Implicit)?;
                 // Without rows the sum is NULL, and so is the quotient: the count must not divide by zero.
                 let zero = literal(ScalarValue::from(0_i64));
                 let count = datafusion::functions::core::nullif().call(vec![count, zero]);
-                let shape = PgType::Numeric(super::super::operator::shape(&total.kind));
-                let total = self.cast(total, &shape, Allowed::Implicit)?;
                 self.quotient(total, Typed::new(count, PgType::Int8))
             }
             PgType::Interval => {
@@ -390,10 +393,10 @@ impl Binder<'_> {
         match &arg.kind {
             PgType::Float4 | PgType::Float8 => {}
             kind if kind.is_number() => {
-                return Err(Error::unsupported(
-                    format!("{name}({kind})"),
-                    "Cast the argument to double precision.",
-                ));
+                let sample = !name.ends_with("_pop");
+                let total = Total::Variance { sample, root: name.starts_with("stddev") };
+                let expr = self.place(shape, aggregate(total), vec![arg.expr])?;
+                return Ok(Typed::new(expr, PgType::Numeric(Numeric::FREE)));
             }
             other => return Err(no_aggregate(name, &other.to_string())),
         }
@@ -511,6 +514,15 @@ impl Binder<'_> {
         let mut args = vec![list];
         args.extend(fraction);
         self.call(&format!("stele_{name}"), args)
+    }
+}
+
+/// The argument of a DISTINCT aggregate, such that equal values are equal in Arrow.
+fn distinguished(arg: Typed) -> Result<Typed, Error> {
+    match &arg.kind {
+        PgType::Float4 | PgType::Float8 => Ok(super::super::operator::float_key(arg)),
+        PgType::Numeric(n) if n.is_free() => super::super::operator::numeric_key(arg),
+        _ => Ok(arg),
     }
 }
 

@@ -116,7 +116,7 @@ class TypesTest {
         assertEquals(Integer.MAX_VALUE, row.getObject("i4"));
         assertEquals(Long.MIN_VALUE, row.getObject("i8"));
         assertEquals(new BigDecimal("-1234567890123456789012345678.0123456789"), row.getBigDecimal("n"));
-        assertEquals(0, new BigDecimal("98765432.123").compareTo(row.getBigDecimal("nn")));
+        assertEquals(new BigDecimal("98765432.123"), row.getBigDecimal("nn"));
         assertEquals(1.5e-7f, row.getFloat("f4"));
         assertEquals(Math.PI, row.getDouble("f8"));
         assertEquals("Grüße, 世界 '\"\\ \n", row.getString("t"));
@@ -136,6 +136,27 @@ class TypesTest {
         assertArrayEquals(new String[] {"x,y", "\"q\"", "", null}, (Object[]) row.getArray("at").getArray());
         Array numbers = row.getArray("an");
         assertEquals(Types.NUMERIC, numbers.getBaseType());
-        assertEquals(0, new BigDecimal("1.5").compareTo(((BigDecimal[]) numbers.getArray())[0]));
+        assertEquals(new BigDecimal("1.50"), ((BigDecimal[]) numbers.getArray())[0]);
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {0, -1})
+    void numbersKeepTheirScale(int prepareThreshold) throws SQLException {
+        String sql = "SELECT 1.50, 1.50 * 2.5, 7 / 2.0, 1 / 3.0, coalesce(?::numeric, 0), 2::numeric ^ 130, avg(x), sum(x)"
+                + " FROM (VALUES (1.0), (2.25)) v(x)";
+        String[] expected = {
+            "1.50", "3.750", "3.5000000000000000", "0.33333333333333333333", "0.10",
+            "1361129467683753853853498429727072845824.0000000000000000", "1.6250000000000000", "3.25"
+        };
+        try (Connection connection = Stele.connect("prepareThreshold", Integer.toString(prepareThreshold));
+                PreparedStatement statement = connection.prepareStatement(sql)) {
+            statement.setBigDecimal(1, new BigDecimal("0.10"));
+            try (ResultSet row = statement.executeQuery()) {
+                assertTrue(row.next());
+                for (int i = 0; i < expected.length; i++) {
+                    assertEquals(new BigDecimal(expected[i]), row.getBigDecimal(i + 1));
+                }
+            }
+        }
     }
 }
