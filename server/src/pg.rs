@@ -175,7 +175,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
     let mut phase = shared.phase.clone();
     let login = async {
         tokio::select! {
-            session = enter(stream, &shared) => session,
+            session = enter(stream, peer, &shared) => session,
             // Who hasn't logged in yet has nothing in progress that a shutdown would wait for.
             _ = phase.wait_for(|phase| *phase == Phase::Draining) => None,
         }
@@ -192,14 +192,17 @@ async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
 }
 
 /// Everything before the first statement.
-async fn enter(stream: TcpStream, shared: &Arc<Shared>) -> Option<Session> {
+async fn enter(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) -> Option<Session> {
     match startup::open(stream, shared).await {
         Ok(Opening::Cancel { process, secret }) => {
             shared.sessions.cancel(process, &secret);
             None
         }
         Ok(Opening::Session(mut wire, startup)) => match admit(&mut wire, &startup, shared).await {
-            Ok((sql, place)) => Session::begin(*wire, sql, place, shared).await,
+            Ok((sql, place)) => {
+                sql.set_client(peer);
+                Session::begin(*wire, sql, place, shared).await
+            }
             Err(ReadError::Gone) => None,
             Err(ReadError::Violation(problem)) => {
                 let (sqlstate, message) = (&problem.sqlstate, &problem.message);

@@ -18,6 +18,11 @@ impl CancelToken {
         Self(Arc::new(watch::channel(false).0))
     }
 
+    /// Waits until it is asked for.
+    pub async fn asked(&self) {
+        self.cancelled().await;
+    }
+
     /// Asks the running statement to stop (57014). A commit that was handed in is not stopped.
     pub fn cancel(&self) {
         self.0.send_replace(true);

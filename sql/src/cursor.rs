@@ -9,6 +9,7 @@ use futures::StreamExt;
 use crate::Error;
 use crate::outcome::{Outcome, Parameter, ResultColumn, RowStream, Tag};
 use crate::session::Session;
+use crate::shared::activity::CursorNote;
 use crate::statement::{Direction, Query, Statement};
 use kept::Kept;
 
@@ -141,6 +142,13 @@ impl Session {
                 "DECLARE CURSOR can only be used in transaction blocks",
             ));
         }
+        if query.query.with.as_ref().is_some_and(crate::session::with::any_writes) {
+            return Err(Error::new(
+                "0A000",
+                "DECLARE CURSOR must not contain data-modifying statements in WITH",
+            )
+            .with_hint("Run the statement on its own with RETURNING."));
+        }
         if self.cursors.contains_key(name) {
             return Err(Error::Exists { kind: "cursor", name: name.to_string() });
         }
@@ -163,6 +171,13 @@ impl Session {
             held: false,
         };
         self.cursors.insert(name.to_string(), cursor);
+        let note = CursorNote {
+            statement: statement.text().to_string(),
+            hold,
+            scroll,
+            time: self.engine.clock.now_us(),
+        };
+        self.shared.note_cursors(|cursors| drop(cursors.insert(name.to_string(), note)));
         Ok(Outcome::done("DECLARE CURSOR"))
     }
 
@@ -198,10 +213,14 @@ impl Session {
         match name {
             None => {
                 self.cursors.clear();
+                self.show_cursors();
                 Ok(Outcome::done("CLOSE CURSOR ALL"))
             }
             Some(name) => match self.cursors.remove(name) {
-                Some(_) => Ok(Outcome::done("CLOSE CURSOR")),
+                Some(_) => {
+                    self.show_cursors();
+                    Ok(Outcome::done("CLOSE CURSOR"))
+                }
                 None => Err(Error::Undefined { kind: "cursor", name: name.to_string() }),
             },
         }
@@ -216,7 +235,11 @@ impl Session {
     }
 
     pub(crate) fn close_cursors_of_transaction(&mut self, committed: bool) {
+        if self.cursors.is_empty() {
+            return;
+        }
         self.cursors.retain(|_, cursor| cursor.held || (committed && cursor.hold));
+        self.show_cursors();
         for cursor in self.cursors.values_mut() {
             cursor.held = true;
         }
@@ -224,5 +247,11 @@ impl Session {
 
     pub(crate) fn drop_cursors_after(&mut self, savepoint: usize) {
         self.cursors.retain(|_, cursor| cursor.savepoints <= savepoint);
+        self.show_cursors();
+    }
+
+    /// `pg_cursors` shows those that there are.
+    fn show_cursors(&self) {
+        self.shared.note_cursors(|notes| notes.retain(|name, _| self.cursors.contains_key(name)));
     }
 }

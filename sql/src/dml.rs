@@ -23,7 +23,7 @@ pub(crate) use insert::{
     is_default, target_columns, target_name as insert_target, without_defaults,
 };
 pub(crate) use lock::foreign_values;
-pub(crate) use select::values_at;
+pub(crate) use select::{relation, select_from, values_at};
 pub(crate) use update::{
     beside_own, own_columns_only, query_to_prepare as update_query, table_name as update_target,
 };
@@ -145,6 +145,7 @@ impl Session {
     pub(crate) fn superseded(&mut self) -> Result<Settled, Error> {
         if self.isolation() == crate::transaction::Isolation::ReadCommitted {
             self.snapshot = Some(self.engine.state.snapshot());
+            self.begin_again()?;
             return Ok(Settled::Stale);
         }
         Err(Error::Serialization {

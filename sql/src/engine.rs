@@ -2,17 +2,20 @@
 //! queries. It knows no connection.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 
 use datafusion::execution::runtime_env::RuntimeEnv;
+use ledger::catalog::Privilege;
 use ledger::{Height, Oid};
 use parking_lot::Mutex;
 use storage::{Clock, Order, State};
 
+use crate::privileges::may;
 use crate::read::Extension;
 use crate::sequence::Sequences;
 use crate::session::Session;
+use crate::shared::SessionShared;
 use crate::{Error, Settings};
 
 /// A node's bounds for SQL.
@@ -55,6 +58,11 @@ pub struct Engine {
     /// SERIALIZABLE transactions that write commit one after the other.
     pub(crate) serial: tokio::sync::Mutex<()>,
     sessions: AtomicU32,
+    /// The sessions that are open, by number.
+    open: Mutex<BTreeMap<u32, Weak<SessionShared>>>,
+    transactions: AtomicI64,
+    /// When the engine began, µs since 1970 UTC.
+    pub(crate) started_us: i64,
     /// The newest commit that wrote each table since the node began.
     written: Mutex<BTreeMap<Oid, Height>>,
 }
@@ -70,6 +78,7 @@ fn extensions() -> Arc<[Arc<dyn Extension>]> {
     let sequences = crate::sequence::functions::SequenceFunctions::new();
     Arc::from(vec![
         Arc::new(sequences) as Arc<dyn Extension>,
+        Arc::new(crate::shared::functions::SessionFunctions::new()),
         Arc::new(crate::catalog::Catalogs) as Arc<dyn Extension>,
     ])
 }
@@ -86,6 +95,7 @@ impl Engine {
         config: EngineConfig,
     ) -> Result<Arc<Self>, Error> {
         let memory = crate::read::query_memory(config.query_memory, config.spill.as_ref())?;
+        let started_us = clock.now_us();
         Ok(Arc::new(Self {
             state,
             order,
@@ -96,6 +106,9 @@ impl Engine {
             extensions: extensions(),
             serial: tokio::sync::Mutex::new(()),
             sessions: AtomicU32::new(1),
+            open: Mutex::new(BTreeMap::new()),
+            transactions: AtomicI64::new(0),
+            started_us,
             written: Mutex::new(BTreeMap::new()),
         }))
     }
@@ -118,6 +131,11 @@ impl Engine {
         if !role.login {
             return Err(Error::new("28000", format!("role \"{user}\" is not permitted to log in")));
         }
+        if !may(catalog, oid, Oid::DATABASE, Privilege::Connect) {
+            let name = catalog.database(Oid::DATABASE).map_or("", |database| &database.name);
+            return Err(Error::new("42501", format!("permission denied for database \"{name}\""))
+                .with_detail("User does not have CONNECT privilege."));
+        }
         let mut all = Settings::new(user, role.superuser, &self.config.version);
         for (name, value) in settings {
             all.start_with(&name, &value)?;
@@ -132,6 +150,33 @@ impl Engine {
 
     pub(crate) fn next_session(&self) -> u32 {
         self.sessions.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Lets others find a session.
+    pub(crate) fn note_session(&self, session: &Arc<SessionShared>) {
+        self.open.lock().insert(session.number, Arc::downgrade(session));
+    }
+
+    pub(crate) fn forget_session(&self, number: u32) {
+        self.open.lock().remove(&number);
+    }
+
+    /// The sessions that are open, by number.
+    pub(crate) fn open_sessions(&self) -> Vec<Arc<SessionShared>> {
+        self.open.lock().values().filter_map(Weak::upgrade).collect()
+    }
+
+    pub(crate) fn find_session(&self, number: u32) -> Option<Arc<SessionShared>> {
+        self.open.lock().get(&number).and_then(Weak::upgrade)
+    }
+
+    /// A number that no other transaction of this node has, also after a restart: at least the clock's.
+    pub(crate) fn next_transaction_number(&self) -> i64 {
+        let now = self.clock.now_us();
+        let before = self
+            .transactions
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(now.max(last + 1)));
+        before.map_or(now, |last| now.max(last + 1))
     }
 
     /// Notes which tables a commit wrote.

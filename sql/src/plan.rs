@@ -127,8 +127,12 @@ pub(crate) struct Binder<'a> {
     pub(crate) context: &'a QueryContext,
     /// `$1` first; `None` until something fixes the type.
     pub(crate) parameters: Vec<Option<PgType>>,
-    /// The tables of the ledger that were named.
+    /// The relations of the ledger that were named.
     pub(crate) reads: BTreeSet<Oid>,
+    /// Those that views name, each with the view's owner, by whose privileges it is read.
+    pub(crate) owner_reads: BTreeSet<(Oid, Oid)>,
+    /// The owner of the view that is being planned.
+    owner: Option<Oid>,
     names: usize,
     levels: Vec<Level>,
     ctes: Vec<Cte>,
@@ -158,6 +162,8 @@ impl<'a> Binder<'a> {
             context,
             parameters,
             reads: BTreeSet::new(),
+            owner_reads: BTreeSet::new(),
+            owner: None,
             names: 0,
             levels: Vec::new(),
             ctes: Vec::new(),
@@ -170,6 +176,14 @@ impl<'a> Binder<'a> {
     pub(crate) fn with_targets(mut self, targets: Option<&[PgType]>) -> Self {
         self.targets = targets.map(<[PgType]>::to_vec);
         self
+    }
+
+    /// Notes that a relation is read, and by whom.
+    fn note_read(&mut self, relation: Oid) {
+        match self.owner {
+            Some(owner) => self.owner_reads.insert((owner, relation)),
+            None => self.reads.insert(relation),
+        };
     }
 
     /// A name that no other column of the plan has.

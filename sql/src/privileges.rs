@@ -95,6 +95,16 @@ impl Session {
         if may(catalog, self.user.0, on, privilege) { Ok(()) } else { Err(denied(catalog, on)) }
     }
 
+    /// A view may name what its owner can't read yet; the schemas must be open.
+    ///
+    /// # Errors
+    /// 42501.
+    pub(crate) fn need_schemas(&self, catalog: &Catalog, relations: &[Oid]) -> Result<(), Error> {
+        let mut schemas = relations.iter().filter_map(|oid| schema_of(catalog, *oid));
+        let closed = schemas.find(|schema| !may(catalog, self.user.0, *schema, Privilege::Usage));
+        closed.map_or(Ok(()), |schema| Err(denied(catalog, schema)))
+    }
+
     /// Any privilege that lets a table be locked.
     ///
     /// # Errors

@@ -8,18 +8,19 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::ParamValues;
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::config::ConfigExtension;
 use datafusion::datasource::TableProvider;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::TaskContext;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -155,6 +156,8 @@ pub struct Planned {
     pub parameters: Vec<PgType>,
     /// The tables of the ledger that it reads, each with the columns named (for privileges).
     pub reads: Vec<ledger::Oid>,
+    /// The relations that views in it read, each with the view's owner, by whose privileges it is read.
+    pub(crate) owner_reads: Vec<(ledger::Oid, ledger::Oid)>,
     /// The result's schema, with the metadata that the wire needs.
     pub schema: SchemaRef,
     /// The same without DataFusion, where it is a point statement.
@@ -283,6 +286,7 @@ fn finish_plan(binder: crate::plan::Binder<'_>, rows: crate::plan::Rows) -> Resu
         types,
         parameters,
         reads: binder.reads.iter().copied().collect(),
+        owner_reads: binder.owner_reads.iter().copied().collect(),
         schema: Arc::new(Schema::new(fields)),
     })
 }
@@ -291,7 +295,7 @@ fn finish_plan(binder: crate::plan::Binder<'_>, rows: crate::plan::Rows) -> Resu
 fn shown(
     _context: &QueryContext,
     rows: &crate::plan::Rows,
-) -> Result<(LogicalPlan, Vec<(PgType, arrow::datatypes::DataType)>), Error> {
+) -> Result<(LogicalPlan, Vec<(PgType, DataType)>), Error> {
     use datafusion::logical_expr::Expr;
     let mut exprs = Vec::with_capacity(rows.columns.len());
     let mut types = Vec::with_capacity(rows.columns.len());
@@ -364,6 +368,24 @@ pub async fn run(
         let batch = crate::catalog::run(context, planned, plan, parameters)?;
         return Ok(futures::stream::iter([Ok(batch)]).boxed());
     }
+    let Some((plan, task)) = physical(context, planned, parameters).await? else {
+        return Ok(futures::stream::empty().boxed());
+    };
+    execute(planned, plan, task)
+}
+
+/// A query's physical plan, with the context that it runs in; `None` for one of the catalogs alone.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) async fn physical(
+    context: &QueryContext,
+    planned: &Planned,
+    parameters: &[Parameter],
+) -> Result<Option<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)>, Error> {
+    if planned.catalog.is_some() {
+        return Ok(None);
+    }
     let plan = with_parameters(context, planned, parameters)?;
     let config = SessionConfig::from(options(context)).with_target_partitions(partitions());
     let state = SessionStateBuilder::new()
@@ -375,7 +397,19 @@ pub async fn run(
     let state = session.state();
     let running = Running(Arc::new(context.clone()));
     let physical = while_planning(running, state.create_physical_plan(&plan)).await?;
-    let stream = execute_stream(physical, session.task_ctx())?;
+    Ok(Some((physical, session.task_ctx())))
+}
+
+/// Runs a physical plan.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn execute(
+    planned: &Planned,
+    plan: Arc<dyn ExecutionPlan>,
+    task: Arc<TaskContext>,
+) -> Result<BoxStream<'static, Result<RecordBatch, Error>>, Error> {
+    let stream = execute_stream(plan, task)?;
     let schema = Arc::clone(&planned.schema);
     Ok(stream.map(move |batch| dressed(&schema, &batch?)).boxed())
 }
@@ -466,6 +500,15 @@ pub(crate) fn parameter_value(
     match (value, PgType::of_oid(parameter.oid)) {
         (Value::Text(text), Some(PgType::Unknown) | None) => {
             crate::functions::cast::parse(context, text, kind, false)
+        }
+        // What the ledger has no value of (`regclass`, `interval`) comes as text.
+        (Value::Text(text), Some(from)) if from.arrow() != DataType::Utf8 => {
+            let datum = crate::functions::cast::parse(context, text, &from, false)?;
+            if from == *kind {
+                return Ok(datum);
+            }
+            let how = crate::functions::cast::How::Assignment;
+            crate::functions::cast::convert(context, datum, &from, kind, how)
         }
         (value, Some(from)) => crate::functions::cast::convert(
             context,

@@ -4,17 +4,20 @@
 pub(crate) mod commit;
 mod control;
 mod execute;
+mod explain;
 pub(crate) mod plans;
 pub(crate) mod point;
 mod prepare;
 mod prepared;
-mod query;
+pub(crate) mod query;
 mod recent;
 mod settings;
 #[cfg(test)]
 mod tests;
+pub(crate) mod with;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ledger::{Oid, TransactionId};
@@ -43,7 +46,7 @@ pub struct Session {
     /// `current_user`: whose privileges count.
     pub(crate) user: (Oid, String),
     pub(crate) transaction: Option<Box<Transaction>>,
-    prepared: BTreeMap<String, Prepared>,
+    prepared: BTreeMap<String, Arc<Prepared>>,
     deallocated: Vec<Option<String>>,
     pub(crate) cursors: BTreeMap<String, Cursor>,
     pub(crate) notices: Vec<Notice>,
@@ -54,6 +57,8 @@ pub struct Session {
     pub(crate) snapshot: Option<Snapshot>,
     last_transaction: Option<TransactionId>,
     recent: Recent,
+    /// What the parts of the running statement share, when it writes within WITH.
+    pub(crate) beside: Option<Box<with::Beside>>,
     /// The client's text that the running statement is a part of.
     pub(crate) source: Arc<str>,
 }
@@ -69,16 +74,14 @@ impl std::fmt::Debug for Session {
 
 impl Session {
     pub(crate) fn new(engine: Arc<Engine>, oid: Oid, user: &str, settings: Settings) -> Self {
-        let cancel = CancelToken::new();
         let who = (oid, user.to_string());
         let number = engine.next_session();
+        let shared = SessionShared::new(Arc::clone(&engine), number, (oid, user), settings.clone());
+        let shared = Arc::new(shared);
+        engine.note_session(&shared);
+        let cancel = shared.cancel.clone();
         Self {
-            shared: Arc::new(SessionShared::new(
-                Arc::clone(&engine),
-                number,
-                user,
-                settings.clone(),
-            )),
+            shared,
             engine,
             login: who.clone(),
             session_user: who.clone(),
@@ -94,6 +97,7 @@ impl Session {
             snapshot: None,
             last_transaction: None,
             recent: Recent::default(),
+            beside: None,
             source: Arc::from(""),
         }
     }
@@ -151,6 +155,16 @@ impl Session {
             Some(_) => self.roll_back(),
             None => {}
         }
+        self.note_rest();
+    }
+
+    /// What others see of a session that waits for its client.
+    fn note_rest(&self) {
+        self.shared.note_state(match self.status() {
+            TransactionStatus::Idle => "idle",
+            TransactionStatus::Active => "idle in transaction",
+            TransactionStatus::Failed => "idle in transaction (aborted)",
+        });
     }
 
     /// Commits the implicit transaction, if there is one: at Sync, and at the end of a simple Query.
@@ -162,6 +176,7 @@ impl Session {
         if implicit {
             Box::pin(self.commit()).await?;
         }
+        self.note_rest();
         Ok(())
     }
 
@@ -172,7 +187,9 @@ impl Session {
 
     /// Notices since the last call.
     pub fn take_notices(&mut self) -> Vec<Notice> {
-        std::mem::take(&mut self.notices)
+        let mut notices = std::mem::take(&mut self.notices);
+        notices.extend(self.shared.take_notices());
+        notices
     }
 
     /// Settings that changed since the last call and that clients are told of (ParameterStatus).
@@ -200,6 +217,16 @@ impl Session {
         self.cancel.clone()
     }
 
+    /// Asked for when another session ends this one (`pg_terminate_backend`).
+    pub fn end_token(&self) -> CancelToken {
+        self.shared.end.clone()
+    }
+
+    /// Where the client connects from, for `pg_stat_activity`.
+    pub fn set_client(&self, client: SocketAddr) {
+        self.shared.set_client(client);
+    }
+
     /// This session's number in the node (`pg_backend_pid()`, BackendKeyData).
     pub fn number(&self) -> u32 {
         self.shared.number
@@ -222,7 +249,9 @@ impl Session {
         self.transaction.get_or_insert_with(|| {
             let owner = engine.state.locks().owner();
             let settings = shared.settings();
-            Box::new(Transaction::new(owner, &settings, engine.clock.now_us(), false))
+            let now = engine.clock.now_us();
+            shared.begin_transaction(owner, now);
+            Box::new(Transaction::new(owner, &settings, now, false))
         })
     }
 

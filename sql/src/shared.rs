@@ -1,22 +1,40 @@
 //! What functions within a query may reach of their session: settings, sequences, who it is.
 
+pub(crate) mod activity;
+pub(crate) mod advisory;
+pub(crate) mod functions;
+
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ledger::Oid;
 use ledger::catalog::Sequence;
 use parking_lot::Mutex;
+use storage::{LockOwner, Wait};
+use tokio::time::Instant;
 
+use crate::cancel::{Bounds, CancelToken};
 use crate::engine::Engine;
+use crate::error::Notice;
 use crate::sequence::{self, Asker};
 use crate::settings::{self, Scope};
 use crate::{Error, Settings};
+use activity::{Activity, CursorNote, PreparedNote};
+use advisory::{Advisory, How, Key};
 
 /// A session's side that outlives each statement: functions find it in the query's context.
 pub struct SessionShared {
     pub(crate) engine: Arc<Engine>,
     /// This session's number in the node (`pg_backend_pid`).
     pub number: u32,
+    /// Who logged in.
+    pub(crate) login: Oid,
+    /// Stops what the session executes.
+    pub(crate) cancel: CancelToken,
+    /// Ends the session.
+    pub(crate) end: CancelToken,
     state: Mutex<State>,
 }
 
@@ -31,6 +49,16 @@ struct State {
     own: BTreeMap<Oid, Sequence>,
     /// Whether the transaction may write.
     read_only: bool,
+    /// The locks of the transaction that runs.
+    transaction: Option<LockOwner>,
+    /// `txid_current()`, once it was asked for.
+    transaction_number: Option<i64>,
+    advisory: Advisory,
+    bounds: Bounds,
+    notices: Vec<Notice>,
+    activity: Activity,
+    prepared: BTreeMap<String, PreparedNote>,
+    cursors: BTreeMap<String, CursorNote>,
 }
 
 impl std::fmt::Debug for SessionShared {
@@ -40,8 +68,22 @@ impl std::fmt::Debug for SessionShared {
 }
 
 impl SessionShared {
-    pub(crate) fn new(engine: Arc<Engine>, number: u32, user: &str, settings: Settings) -> Self {
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        number: u32,
+        (login, user): (Oid, &str),
+        settings: Settings,
+    ) -> Self {
+        let cancel = CancelToken::new();
         let state = State {
+            transaction: None,
+            transaction_number: None,
+            advisory: Advisory::new(engine.state.locks().owner()),
+            bounds: Bounds::new(cancel.clone(), None),
+            notices: Vec::new(),
+            activity: Activity::new(engine.clock.now_us()),
+            prepared: BTreeMap::new(),
+            cursors: BTreeMap::new(),
             settings,
             user: user.to_string(),
             values: BTreeMap::new(),
@@ -49,7 +91,171 @@ impl SessionShared {
             own: BTreeMap::new(),
             read_only: false,
         };
-        Self { engine, number, state: Mutex::new(state) }
+        let end = CancelToken::new();
+        Self { engine, number, login, cancel, end, state: Mutex::new(state) }
+    }
+
+    /// A statement begins: what it may not exceed.
+    pub(crate) fn begin_statement(&self, bounds: Bounds, text: &Arc<str>) {
+        let now = self.engine.clock.now_us();
+        let mut state = self.state.lock();
+        state.bounds = bounds;
+        state.activity.query = Arc::clone(text);
+        state.activity.state = "active";
+        state.activity.query_began = Some(now);
+        state.activity.state_changed = now;
+    }
+
+    /// The session waits for its client.
+    pub(crate) fn note_state(&self, name: &'static str) {
+        let mut state = self.state.lock();
+        if state.activity.state != name {
+            state.activity.state = name;
+            state.activity.state_changed = self.engine.clock.now_us();
+        }
+    }
+
+    /// A transaction begins.
+    pub(crate) fn begin_transaction(&self, owner: LockOwner, began_us: i64) {
+        let mut state = self.state.lock();
+        state.transaction = Some(owner);
+        state.activity.transaction_began = Some(began_us);
+        if !state.advisory.is_empty() {
+            self.engine.state.locks().relate(owner, state.advisory.owner());
+        }
+    }
+
+    /// The transaction is over, and what was locked until then is free.
+    pub(crate) fn end_transaction(&self) {
+        let mut state = self.state.lock();
+        state.own = BTreeMap::new();
+        state.read_only = false;
+        state.transaction = None;
+        state.transaction_number = None;
+        state.activity.transaction_began = None;
+        state.advisory.end_transaction(self.engine.state.locks());
+    }
+
+    /// The transaction's advisory locks.
+    pub(crate) fn advisory_mark(&self) -> advisory::Mark {
+        self.state.lock().advisory.mark()
+    }
+
+    /// Back to a savepoint.
+    pub(crate) fn advisory_rollback_to(&self, mark: &advisory::Mark) {
+        self.state.lock().advisory.rollback_to(self.engine.state.locks(), mark);
+    }
+
+    /// `pg_advisory_lock` and its kin; `false` when it isn't free and `wait` is off.
+    ///
+    /// # Errors
+    /// 40P01, 55P03, 57014, 53200.
+    pub(crate) fn lock_advisory(&self, key: Key, how: How, waits: bool) -> Result<bool, Error> {
+        let locks = self.engine.state.locks();
+        let (owner, bounds, limit) = {
+            let state = self.state.lock();
+            state.advisory.need_room(key)?;
+            if let Some(transaction) = state.transaction {
+                locks.relate(transaction, state.advisory.owner());
+            }
+            (state.advisory.owner(), state.bounds.clone(), state.settings.lock_timeout())
+        };
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let wait = if waits { Wait::Until(deadline) } else { Wait::NoWait };
+        let given = block_on(bounds.within(advisory::acquire(locks, owner, key, how, wait)))?;
+        if given {
+            self.state.lock().advisory.note(key, how);
+        }
+        Ok(given)
+    }
+
+    /// `pg_advisory_unlock`: `false`, with a warning, when the session doesn't hold it.
+    pub(crate) fn unlock_advisory(&self, key: Key, shared: bool) -> bool {
+        let mut state = self.state.lock();
+        let held = state.advisory.unlock(self.engine.state.locks(), key, shared);
+        if !held {
+            let mode = if shared { "ShareLock" } else { "ExclusiveLock" };
+            let message = format!("you don't own a lock of type {mode}");
+            state.notices.push(crate::Report::warning("01000", message));
+        }
+        held
+    }
+
+    /// `pg_advisory_unlock_all`
+    pub(crate) fn unlock_all_advisory(&self) {
+        self.state.lock().advisory.unlock_all(self.engine.state.locks());
+    }
+
+    /// `pg_sleep`
+    ///
+    /// # Errors
+    /// 57014.
+    pub(crate) fn sleep(&self, time: Duration) -> Result<(), Error> {
+        let bounds = self.state.lock().bounds.clone();
+        block_on(bounds.within(async {
+            tokio::time::sleep(time).await;
+            Ok(())
+        }))
+    }
+
+    /// `txid_current`: given once for each transaction that asks.
+    pub(crate) fn transaction_number(&self, assign: bool) -> Option<i64> {
+        let mut state = self.state.lock();
+        if state.transaction_number.is_none() && assign {
+            state.transaction_number = Some(self.engine.next_transaction_number());
+        }
+        state.transaction_number
+    }
+
+    /// Where the client connects from.
+    pub(crate) fn set_client(&self, client: SocketAddr) {
+        self.state.lock().activity.client = Some(client);
+    }
+
+    /// A warning of a function.
+    pub(crate) fn warn(&self, notice: Notice) {
+        self.state.lock().notices.push(notice);
+    }
+
+    pub(crate) fn take_notices(&self) -> Vec<Notice> {
+        std::mem::take(&mut self.state.lock().notices)
+    }
+
+    pub(crate) fn note_prepared(&self, name: &str, note: PreparedNote) {
+        self.state.lock().prepared.insert(name.to_string(), note);
+    }
+
+    /// `None` is all.
+    pub(crate) fn forget_prepared(&self, name: Option<&str>) {
+        let mut state = self.state.lock();
+        match name {
+            Some(name) => drop(state.prepared.remove(name)),
+            None => state.prepared.clear(),
+        }
+    }
+
+    pub(crate) fn prepared(&self) -> BTreeMap<String, PreparedNote> {
+        self.state.lock().prepared.clone()
+    }
+
+    pub(crate) fn note_cursors(&self, change: impl FnOnce(&mut BTreeMap<String, CursorNote>)) {
+        change(&mut self.state.lock().cursors);
+    }
+
+    pub(crate) fn cursors(&self) -> BTreeMap<String, CursorNote> {
+        self.state.lock().cursors.clone()
+    }
+
+    /// Which locks are this session's.
+    pub(crate) fn lock_owners(&self) -> [Option<LockOwner>; 2] {
+        let state = self.state.lock();
+        [state.transaction, Some(state.advisory.owner())]
+    }
+
+    pub(crate) fn activity(&self) -> (String, Activity) {
+        let state = self.state.lock();
+        let application = state.settings.get("application_name").unwrap_or_default();
+        (application, state.activity.clone())
     }
 
     /// The session's settings, as they are now.
@@ -99,7 +305,7 @@ impl SessionShared {
             return Ok(value);
         }
         let user = self.state.lock().user.clone();
-        let value = wait(sequence::next_value(&self.engine, Asker { user: &user }, sequence))?;
+        let value = block_on(sequence::next_value(&self.engine, Asker { user: &user }, sequence))?;
         self.note_value(sequence, value);
         Ok(value)
     }
@@ -152,7 +358,7 @@ impl SessionShared {
             }
             state.user.clone()
         };
-        wait(sequence::set_value(&self.engine, Asker { user: &user }, sequence, value, called))
+        block_on(sequence::set_value(&self.engine, Asker { user: &user }, sequence, value, called))
     }
 
     /// `currval`
@@ -200,6 +406,14 @@ impl SessionShared {
     }
 }
 
+impl Drop for SessionShared {
+    fn drop(&mut self) {
+        let owner = self.state.get_mut().advisory.owner();
+        self.engine.state.locks().release_all(owner);
+        self.engine.forget_session(self.number);
+    }
+}
+
 /// Settings to be told to the client since `before`.
 pub(crate) fn changed(shared: &SessionShared, before: &Settings) -> Vec<(String, String)> {
     settings::changes(before, &shared.settings())
@@ -207,7 +421,7 @@ pub(crate) fn changed(shared: &SessionShared, before: &Settings) -> Vec<(String,
 
 /// Waits for the chain within a function of a query, which can't be asynchronous. Other work of this
 /// thread is handed to another one meanwhile.
-fn wait<T>(work: impl Future<Output = T>) -> T {
+fn block_on<T>(work: impl Future<Output = T>) -> T {
     use tokio::runtime::{Handle, RuntimeFlavor};
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => {

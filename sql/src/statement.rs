@@ -5,6 +5,7 @@ mod command;
 mod copy;
 mod cursor;
 mod data;
+mod refused;
 mod roles;
 mod sequences;
 mod session;
@@ -179,6 +180,14 @@ pub(crate) fn parse_expression(text: &str) -> Result<ast::Expr, Error> {
         Error::Syntax { message: tokenizer_message(&error.message), position: None }
     })?;
     with_parser(&Tokens::new(text, tokens), Parser::parse_expr)
+}
+
+/// The command that a query stands for: a statement that writes, or the query.
+///
+/// # Errors
+/// 0A000.
+pub(crate) fn command_of_query(query: ast::Query) -> Result<Command, Error> {
+    data::of_query(Box::new(query), Vec::new())
 }
 
 fn tokenizer_message(message: &str) -> String {

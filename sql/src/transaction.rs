@@ -79,6 +79,8 @@ pub(crate) struct Savepoint {
     pub(crate) mark: Mark,
     /// The sequences that the transaction had made or changed.
     pub(crate) sequences: BTreeSet<Oid>,
+    /// The advisory locks that it held.
+    pub(crate) advisory: crate::shared::advisory::Mark,
 }
 
 impl Transaction {

@@ -170,6 +170,23 @@ impl Locks {
         self.table.lock().release_all(owner);
     }
 
+    /// Says that two owners are one session: a transaction, and what the session holds beyond it. One that
+    /// waits for the other's waiter closes a circle all the same. It ends with the transaction's locks.
+    pub fn relate(&self, transaction: LockOwner, session: LockOwner) {
+        self.table.lock().relate(transaction, session);
+    }
+
+    /// Holds no more on a target than these modes.
+    pub fn reduce(&self, owner: LockOwner, target: &LockTarget, modes: &[LockMode]) {
+        self.table.lock().reduce(owner, target, modes);
+    }
+
+    /// Every lock that is held or waited for one by one, at most so many: the owner, the strongest mode, and
+    /// whether it is held.
+    pub fn list(&self, most: usize) -> Vec<(LockOwner, LockTarget, LockMode, bool)> {
+        self.table.lock().list(most)
+    }
+
     /// If the owner is waiting, it is told [`LockError::Cancelled`].
     pub fn cancel(&self, owner: LockOwner) {
         self.table.lock().cancel(owner);

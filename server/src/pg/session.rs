@@ -161,8 +161,12 @@ impl<S: Stream> Session<S> {
                 ),
             ),
         };
+        let end = self.sql.end_token();
         tokio::select! {
             biased;
+            () = end.asked() => {
+                Err(Problem::fatal("57P01", "terminating connection due to administrator command").into())
+            }
             frame = self.wire.frame() => Ok(frame?),
             _ = self.phase.wait_for(|phase| *phase == Phase::Draining) => {
                 Err(Problem::fatal("57P01", "terminating connection due to administrator command").into())

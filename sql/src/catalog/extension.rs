@@ -21,6 +21,7 @@ use crate::functions::{Datum, Function, array_of};
 use crate::ledger_views;
 use crate::outcome::{Parameter, ResultColumn};
 use crate::read::{Extension, Planned, QueryContext, VirtualTable, parameter_values};
+use crate::shared::SessionShared;
 use crate::types::{PgType, Reg};
 
 /// The session and the node, as a query's context has them.
@@ -64,7 +65,11 @@ impl Surroundings for Around<'_> {
     }
 
     fn started_us(&self) -> Option<i64> {
-        None
+        ledger_views::session(self.context).map(|session| session.engine.started_us)
+    }
+
+    fn shared(&self) -> Option<&SessionShared> {
+        ledger_views::session(self.context)
     }
 }
 
@@ -153,6 +158,7 @@ pub(crate) fn planned(
         types: plan.columns.iter().map(|(_, kind)| kind.clone()).collect(),
         parameters: plan.parameters.clone(),
         reads: Vec::new(),
+        owner_reads: Vec::new(),
         schema: Arc::new(Schema::new(fields)),
         catalog: Some(Arc::new(plan)),
     }))

@@ -4,6 +4,7 @@
 use ledger::{Catalog, Object, Oid};
 
 use crate::Error;
+use crate::shared::SessionShared;
 
 /// A setting as `pg_settings` shows it.
 #[derive(Clone, Debug)]
@@ -52,6 +53,11 @@ pub trait Surroundings: Send + Sync {
 
     /// When the node started, µs since 1970 UTC, if it is known.
     fn started_us(&self) -> Option<i64>;
+
+    /// The session itself: through it, what all sessions of the node do.
+    fn shared(&self) -> Option<&SessionShared> {
+        None
+    }
 }
 
 /// What the catalogs see.

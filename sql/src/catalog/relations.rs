@@ -1,6 +1,7 @@
 //! The catalogs' relations: their columns, and where their rows come from. Columns and numbers are PostgreSQL
 //! 15's own. It plans no queries.
 
+mod activity;
 mod classes;
 mod columns;
 mod constraints;
@@ -54,14 +55,10 @@ const WITHHELD: &[&str] = &[
     "pg_amproc",
     "pg_backend_memory_contexts",
     "pg_config",
-    "pg_cursors",
     "pg_file_settings",
     "pg_hba_file_rules",
     "pg_ident_file_mappings",
-    "pg_locks",
-    "pg_prepared_statements",
     "pg_shmem_allocations",
-    "pg_stat_activity",
     "pg_stat_archiver",
     "pg_stat_bgwriter",
     "pg_stat_database",
@@ -193,6 +190,10 @@ fn made(relation: &Relation, facts: &Facts<'_>) -> Vec<Row> {
         "pg_auth_members" => objects::pg_auth_members(relation, facts),
         "pg_description" => objects::pg_description(relation, facts),
         "pg_settings" => objects::pg_settings(relation, facts),
+        "pg_stat_activity" => activity::pg_stat_activity(relation, facts),
+        "pg_locks" => activity::pg_locks(relation, facts),
+        "pg_cursors" => activity::pg_cursors(relation, facts),
+        "pg_prepared_statements" => activity::pg_prepared_statements(relation, facts),
         "pg_am" => objects::pg_am(relation),
         "pg_proc" => objects::pg_proc(relation),
         _ => Vec::new(),

@@ -177,7 +177,12 @@ impl Session {
             ast::CreateTableOptions::With(options) | ast::CreateTableOptions::Options(options) => {
                 options
             }
-            _ => return Err(Error::new("42601", "syntax error in the options of a table")),
+            _ => {
+                return Err(Error::unsupported(
+                    "this option of a table",
+                    "The options of a ledger table stand in WITH: mode, redactable and retain.",
+                ));
+            }
         };
         for option in options {
             let (name, value) = option_of(option)?;
@@ -189,6 +194,12 @@ impl Session {
                 "fillfactor" => self.notices.push(Report::notice(
                     "storage parameter \"fillfactor\" has no effect: rows lie in blocks",
                 )),
+                other if is_storage_parameter(other) => {
+                    return Err(Error::unsupported(
+                        format!("the storage parameter {other}"),
+                        "Leave it out: rows lie in blocks, and nothing is vacuumed.",
+                    ));
+                }
                 other => {
                     return Err(Error::new("22023", format!("unrecognized parameter \"{other}\""))
                         .with_hint(
@@ -199,6 +210,15 @@ impl Session {
         }
         Ok(read)
     }
+}
+
+/// Whether it is a storage parameter of PostgreSQL's tables.
+fn is_storage_parameter(name: &str) -> bool {
+    let name = name.strip_prefix("toast.").unwrap_or(name);
+    name.starts_with("autovacuum_")
+        || name.starts_with("vacuum_")
+        || name.starts_with("log_autovacuum_")
+        || matches!(name, "parallel_workers" | "toast_tuple_target" | "user_catalog_table" | "oids")
 }
 
 /// Name and value of an option.
@@ -302,10 +322,17 @@ fn refuse(create: &ast::CreateTable, using: Option<&str>) -> Result<(), Error> {
             "Create an ordinary table and drop it afterwards, or use WITH in the query.",
         ));
     }
-    if let Some(method) = using
-        && !matches!(method, "ledger" | "heap")
-    {
-        return Err(Error::new("42704", format!("access method \"{method}\" does not exist")));
+    match using {
+        None | Some("ledger") => {}
+        Some("heap") => {
+            return Err(Error::unsupported(
+                "a table USING heap",
+                "Leave USING out: every table is kept in the ledger.",
+            ));
+        }
+        Some(method) => {
+            return Err(Error::new("42704", format!("access method \"{method}\" does not exist")));
+        }
     }
     let refused = [
         (create.or_replace, "CREATE OR REPLACE TABLE", "Drop the table first."),

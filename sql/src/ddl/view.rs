@@ -28,7 +28,7 @@ impl Session {
         if !planned.parameters.is_empty() {
             return Err(Error::new("42P02", "there is no parameter $1"));
         }
-        self.admit_reads(&planned)?;
+        self.need_schemas(&catalog, &planned.reads)?;
         let columns = columns_of(&planned, &create.columns)?;
         let (query, depends_on) = self.with_schemas(&catalog, &create.query)?;
         let mut oids = Oids::of(&catalog);

@@ -7,8 +7,8 @@ use ledger::{Column, Value};
 use super::select::{item, relation, select_from};
 use super::{Change, Settled, table_of};
 use crate::Error;
-use crate::copy::{CopyFormat, CopyIn, CopyOut};
-use crate::outcome::Outcome;
+use crate::copy::{CopyFormat, CopyIn, CopyOptions, CopyOut};
+use crate::outcome::{Outcome, ResultColumn};
 use crate::read::{self, PlanOptions};
 use crate::session::Session;
 use crate::statement::{Copy, CopyWhat, Statement};
@@ -49,6 +49,17 @@ impl Session {
                 self.copy_out(statement, copy, &query).await
             }
             CopyWhat::Query(query) => self.copy_out(statement, copy, &query.query).await,
+            CopyWhat::Writing(command) => {
+                let inner = Statement::of((**command).clone(), statement);
+                match Box::pin(self.data(&inner, &[], None)).await? {
+                    Outcome::Rows { columns, stream, .. } => {
+                        let options = forced(copy, &columns)?;
+                        Ok(Outcome::CopyOut(CopyOut { columns, options, stream }))
+                    }
+                    _ => Err(Error::new("0A000", "COPY query must have a RETURNING clause")
+                        .with_hint("Add RETURNING to the statement.")),
+                }
+            }
         }
     }
 
@@ -61,15 +72,7 @@ impl Session {
         let context = self.query_context(statement)?;
         let planned = read::plan_query(&context, query, PlanOptions::default())?;
         self.admit_reads(&planned)?;
-        let names: Vec<&str> = planned.columns.iter().map(|own| own.name.as_str()).collect();
-        let mut options = copy.options.clone();
-        if let Some(force) = &copy.force_quote {
-            options.force_quote = if force.is_empty() {
-                (0..names.len()).collect()
-            } else {
-                places(&names, force, "FORCE_QUOTE")?
-            };
-        }
+        let options = forced(copy, &planned.columns)?;
         let stream = read::run(&context, &planned, &[]).await?;
         let stream = self.bounded(stream);
         Ok(Outcome::CopyOut(CopyOut { columns: planned.columns, options, stream }))
@@ -108,6 +111,20 @@ impl Session {
             rows: 0,
         }))
     }
+}
+
+/// The options of COPY TO, with the columns that are always quoted.
+fn forced(copy: &Copy, columns: &[ResultColumn]) -> Result<CopyOptions, Error> {
+    let names: Vec<&str> = columns.iter().map(|own| own.name.as_str()).collect();
+    let mut options = copy.options.clone();
+    if let Some(force) = &copy.force_quote {
+        options.force_quote = if force.is_empty() {
+            (0..names.len()).collect()
+        } else {
+            places(&names, force, "FORCE_QUOTE")?
+        };
+    }
+    Ok(options)
 }
 
 fn copied<'t>(table: &'t ledger::Table, names: &[String]) -> Result<Vec<&'t Column>, Error> {

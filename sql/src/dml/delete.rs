@@ -36,6 +36,9 @@ impl Session {
             let mut changes = Vec::with_capacity(selected.len());
             for (version, _) in selected {
                 let Some(before) = self.look(|sight| sight.values(oid, version))? else {
+                    if self.written_beside(oid, version)? {
+                        continue;
+                    }
                     return Err(Error::internal("a selected row that isn't there"));
                 };
                 changes.push(Change::Delete { old: version, before });

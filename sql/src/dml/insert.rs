@@ -9,6 +9,7 @@ use super::constant::{assign, constant};
 use super::{Change, Settled, table_of};
 use crate::Error;
 use crate::outcome::{Outcome, Parameter};
+use crate::privileges::{denied, may};
 use crate::session::Session;
 use crate::settings::Zone;
 use crate::statement::{Overriding, Statement, name_of, parts_of};
@@ -359,6 +360,11 @@ impl Session {
             (None, Some(default)) => crate::rules::sequence_of(&default.rule),
             (None, None) => return Ok(Value::Null),
         };
+        if column.identity.is_none()
+            && let Some(default) = &column.default
+        {
+            self.need_sequences(&default.rule)?;
+        }
         match sequence {
             Some(sequence) => {
                 let value = self.next_of(sequence).await?;
@@ -385,6 +391,7 @@ impl Session {
             return Ok(Value::Int8(value).assign(&column.kind)?);
         }
         let Some(default) = &column.default else { return Ok(Value::Null) };
+        self.need_sequences(&default.rule)?;
         let started_us = self
             .transaction
             .as_ref()
@@ -398,6 +405,18 @@ impl Session {
             failed: std::cell::RefCell::new(None),
         };
         Ok(place.evaluate(&default.rule)?.assign_in(&column.kind, &self.zone())?)
+    }
+
+    /// The sequences that a default takes values of must be open to the user; an identity's always are.
+    fn need_sequences(&self, rule: &ledger::Rule) -> Result<(), Error> {
+        if let ledger::Rule::Volatile(ledger::rule::Volatile::NextValue(sequence)) = rule {
+            let catalog = self.catalog()?;
+            let next = crate::sequence::functions::NEXT;
+            if !next.iter().any(|one| may(&catalog, self.user.0, *sequence, *one)) {
+                return Err(denied(&catalog, *sequence));
+            }
+        }
+        rule.parts().into_iter().try_for_each(|part| self.need_sequences(part))
     }
 
     pub(crate) fn zone(&self) -> Zone {

@@ -122,6 +122,9 @@ impl Session {
                     ));
                 }
                 let Some(before) = self.look(|sight| sight.values(oid, version))? else {
+                    if self.written_beside(oid, version)? {
+                        continue;
+                    }
                     return Err(Error::internal("a selected row that isn't there"));
                 };
                 changes.push(match &clause.action {

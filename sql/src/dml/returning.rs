@@ -11,6 +11,7 @@ use crate::ddl::types::result_column;
 use crate::outcome::{Outcome, Parameter, ResultColumn, Tag};
 use crate::session::Session;
 use crate::statement::{Statement, name_of};
+use crate::types::PgType;
 
 impl Session {
     /// The statement's outcome: its tag alone, or with the rows of RETURNING.
@@ -53,11 +54,23 @@ impl Session {
         alias: &str,
         items: &[ast::SelectItem],
     ) -> Result<Vec<ResultColumn>, Error> {
+        self.returning_shape(statement, oid, table, alias, items).map(|(columns, _)| columns)
+    }
+
+    /// The same with their types.
+    pub(crate) fn returning_shape(
+        &self,
+        statement: &Statement,
+        oid: Oid,
+        table: &Table,
+        alias: &str,
+        items: &[ast::SelectItem],
+    ) -> Result<(Vec<ResultColumn>, Vec<PgType>), Error> {
         if let Some(columns) = plain_columns(table, alias, items) {
             return Ok(columns
                 .iter()
-                .map(|(column, name)| result_column(oid, column, name))
-                .collect());
+                .map(|(column, name)| (result_column(oid, column, name), PgType::of(&column.kind)))
+                .unzip());
         }
         let at_hand = super::select::AtHand::new([(alias, oid, table, [].as_slice())])?;
         let context = self.query_context_with(statement, &[std::sync::Arc::new(at_hand)])?;
@@ -65,7 +78,7 @@ impl Session {
         let query = super::select::select_from(items.to_vec(), from, None);
         let planned =
             crate::read::plan_query(&context, &query, crate::read::PlanOptions::default())?;
-        Ok(planned.columns)
+        Ok((planned.columns, planned.types))
     }
 }
 

@@ -107,6 +107,7 @@ impl Session {
                 self.need_privilege(&catalog, *oid, ledger::catalog::Privilege::Select)?;
             }
         }
+        crate::session::query::need_owners_privileges(&catalog, planned)?;
         self.note_reads(planned);
         Ok(())
     }
@@ -203,7 +204,7 @@ pub(super) fn named(name: &str) -> ast::TableWithJoins {
 }
 
 /// A relation in FROM, with its alias.
-pub(super) fn relation(name: &[String], alias: Option<&str>) -> ast::TableWithJoins {
+pub(crate) fn relation(name: &[String], alias: Option<&str>) -> ast::TableWithJoins {
     let ident = |name: &str| ast::Ident::with_quote('"', name);
     ast::TableWithJoins {
         relation: ast::TableFactor::Table {
@@ -230,7 +231,7 @@ pub(super) fn relation(name: &[String], alias: Option<&str>) -> ast::TableWithJo
 }
 
 /// `SELECT items FROM from WHERE selection`
-pub(super) fn select_from(
+pub(crate) fn select_from(
     items: Vec<ast::SelectItem>,
     from: Vec<ast::TableWithJoins>,
     selection: Option<ast::Expr>,

@@ -143,17 +143,15 @@ impl Session {
             let selected =
                 self.selected(statement, query, &targets, (oid, looks), parameters).await?;
             let mut changes = Vec::with_capacity(selected.len());
-            let mut gone = false;
             for (version, values) in selected {
                 let Some(before) = self.look(|sight| sight.values(oid, version))? else {
-                    gone = true;
-                    continue;
+                    if self.written_beside(oid, version)? {
+                        continue;
+                    }
+                    return Err(Error::internal("a selected row that isn't there"));
                 };
                 let after = self.updated(table, &sets, &before, values)?;
                 changes.push(Change::Update { old: version, before, after });
-            }
-            if gone {
-                return Err(Error::internal("a selected row that isn't there"));
             }
             if self.settle(oid, &changes).await? == Settled::Done {
                 break changes;

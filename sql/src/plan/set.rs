@@ -37,10 +37,11 @@ impl Binder<'_> {
             ast::SetExpr::Insert(_)
             | ast::SetExpr::Update(_)
             | ast::SetExpr::Delete(_)
-            | ast::SetExpr::Merge(_) => Err(Error::unsupported(
-                "a data-modifying statement within a query",
-                "Run the statement on its own, in the same transaction.",
-            )),
+            | ast::SetExpr::Merge(_) => Err(Error::new(
+                "0A000",
+                "WITH clause containing a data-modifying statement must be at the top level",
+            )
+            .with_hint("Move it to the statement's own WITH, or run it on its own.")),
         }
     }
 

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::logical_expr::Volatility;
+use ledger::catalog::Privilege;
 use ledger::{Object, Oid};
 
 use crate::Error;
 use crate::functions::{Call, Datum, Function};
 use crate::names::split;
+use crate::privileges::{denied, may};
 use crate::read::{Extension, QueryContext, VirtualTable};
 use crate::shared::SessionShared;
 
@@ -26,6 +28,7 @@ impl SequenceFunctions {
                 "nextval",
                 Function::row(&format!("nextval({kind}) bigint"), |call, arguments| {
                     let (oid, _) = sequence(call, arguments.first())?;
+                    need(call, oid, NEXT)?;
                     Ok(Datum::Int(session(call)?.next_value(oid)?))
                 }),
             );
@@ -33,6 +36,7 @@ impl SequenceFunctions {
                 "currval",
                 Function::row(&format!("currval({kind}) bigint"), |call, arguments| {
                     let (oid, name) = sequence(call, arguments.first())?;
+                    need(call, oid, &[Privilege::Usage, Privilege::Select])?;
                     Ok(Datum::Int(session(call)?.current_value(oid, &name)?))
                 }),
             );
@@ -42,6 +46,7 @@ impl SequenceFunctions {
                     &format!("setval({kind}, bigint, [boolean]) bigint"),
                     |call, arguments| {
                         let (oid, _) = sequence(call, arguments.first())?;
+                        need(call, oid, &[Privilege::Update])?;
                         let value = arguments.get(1).map_or(0, Datum::int);
                         let called = !matches!(arguments.get(2), Some(Datum::Bool(false)));
                         session(call)?.set_value(oid, value, called)?;
@@ -58,6 +63,17 @@ impl SequenceFunctions {
         );
         Self(all)
     }
+}
+
+/// What lets a role take values.
+pub(crate) const NEXT: &[Privilege] = &[Privilege::Usage, Privilege::Update];
+
+/// One of these privileges on a sequence.
+fn need(call: &Call<'_>, oid: Oid, any: &[Privilege]) -> Result<(), Error> {
+    let catalog = &call.context.catalog;
+    let role = catalog.find_role(&call.context.user);
+    let allowed = role.is_some_and(|role| any.iter().any(|one| may(catalog, role, oid, *one)));
+    if allowed { Ok(()) } else { Err(denied(catalog, oid)) }
 }
 
 fn volatile(mut function: Function) -> Function {

@@ -90,8 +90,7 @@ impl Session {
     }
 
     fn end_transaction(&mut self, committed: bool, own: &Transaction) {
-        self.shared.set_own_sequences(std::collections::BTreeMap::new());
-        self.shared.set_read_only(false);
+        self.shared.end_transaction();
         self.shared.with_settings(|settings| {
             if !committed {
                 *settings = own.settings.clone();

@@ -188,10 +188,11 @@ impl Session {
         let settings = self.shared.settings();
         let locks = self.engine.state.locks();
         let sequences = self.shared.own_sequences().into_keys().collect();
+        let advisory = self.shared.advisory_mark();
         if let Some(own) = self.transaction.as_mut() {
             let mark = locks.mark(own.owner);
             let overlay = own.overlay.clone();
-            own.savepoints.push(Savepoint { name, overlay, settings, mark, sequences });
+            own.savepoints.push(Savepoint { name, overlay, settings, mark, sequences, advisory });
         }
         Ok(Outcome::done("SAVEPOINT"))
     }
@@ -230,6 +231,7 @@ impl Session {
                 let mut sequences = self.shared.own_sequences();
                 sequences.retain(|oid, _| savepoint.sequences.contains(oid));
                 self.shared.set_own_sequences(sequences);
+                self.shared.advisory_rollback_to(&savepoint.advisory);
             }
         }
         self.drop_cursors_after(place);

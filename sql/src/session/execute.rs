@@ -4,10 +4,11 @@ use datafusion::sql::sqlparser::ast;
 use storage::Snapshot;
 
 use super::Session;
+use super::with::{first_writer, writing};
 use crate::Error;
 use crate::cancel::Bounds;
 use crate::outcome::{Outcome, Parameter, Prepared};
-use crate::statement::{Command, Statement};
+use crate::statement::{Command, CopyWhat, Statement};
 use crate::transaction::{Isolation, TransactionStatus};
 
 /// Errors that say that something isn't there: table, column, schema, object, function.
@@ -31,6 +32,7 @@ impl Session {
         parameters: Vec<Parameter>,
     ) -> Result<Outcome, Error> {
         self.cancel.clear();
+        self.beside = None;
         let statement = &prepared.statement;
         if self.status() == TransactionStatus::Failed && !statement.ends_transaction() {
             if statement.is_empty() {
@@ -40,6 +42,7 @@ impl Session {
         }
         let limit = self.shared.settings().statement_timeout();
         self.bounds = Bounds::new(self.cancel.clone(), limit);
+        self.shared.begin_statement(self.bounds.clone(), statement.source());
         if let Some(outcome) = Box::pin(self.control(&statement.command)).await? {
             return Ok(outcome);
         }
@@ -96,12 +99,17 @@ impl Session {
         Ok(outcome)
     }
 
-    async fn data(
+    pub(crate) async fn data(
         &mut self,
         statement: &Statement,
         parameters: &[Parameter],
         prepared: Option<&Prepared>,
     ) -> Result<Outcome, Error> {
+        if self.beside.is_none()
+            && let Some(with) = writing(&statement.command)
+        {
+            return Box::pin(self.run_with(statement, with, parameters)).await;
+        }
         match &statement.command {
             Command::Query(query) => {
                 Box::pin(self.query(statement, query, parameters, prepared)).await
@@ -227,6 +235,12 @@ impl Session {
 fn need_of(command: &Command) -> Need {
     match command {
         Command::Query(query) if query.into.is_some() => Need::Write,
+        Command::Query(_) if writing(command).is_some() => Need::Write,
+        Command::Explain { options, statement }
+            if options.analyze && need_of(statement) == Need::Write =>
+        {
+            Need::Write
+        }
         Command::Query(_)
         | Command::Nothing { .. }
         | Command::Lock { .. }
@@ -235,7 +249,13 @@ fn need_of(command: &Command) -> Need {
         | Command::Declare { .. }
         | Command::Fetch { .. }
         | Command::Explain { .. } => Need::Read,
-        Command::Copy(copy) if !copy.from => Need::Read,
+        Command::Copy(copy)
+            if !copy.from
+                && !matches!(copy.what, CopyWhat::Writing(_))
+                && writing(command).is_none() =>
+        {
+            Need::Read
+        }
         Command::Empty
         | Command::Begin { .. }
         | Command::Commit { .. }
@@ -247,12 +267,17 @@ fn need_of(command: &Command) -> Need {
 /// What a message calls the command.
 fn name_of(command: &Command) -> String {
     match command {
-        Command::Query(_) => "SELECT INTO".to_string(),
+        Command::Query(_) => writing(command).map_or("SELECT INTO", first_writer).to_string(),
         Command::Insert { .. } => "INSERT".to_string(),
         Command::Update { .. } => "UPDATE".to_string(),
         Command::Delete { .. } => "DELETE".to_string(),
         Command::Merge { .. } => "MERGE".to_string(),
-        Command::Copy(_) => "COPY FROM".to_string(),
+        Command::Copy(copy) => match &copy.what {
+            CopyWhat::Writing(inner) => name_of(inner),
+            CopyWhat::Query(_) => writing(command).map_or("COPY", first_writer).to_string(),
+            CopyWhat::Table { .. } => "COPY FROM".to_string(),
+        },
+        Command::Explain { statement, .. } => name_of(statement),
         Command::CreateTable { .. } => "CREATE TABLE".to_string(),
         Command::CreateSequence { .. } => "CREATE SEQUENCE".to_string(),
         Command::AlterSequence { .. } => "ALTER SEQUENCE".to_string(),

@@ -83,7 +83,8 @@ impl Session {
     /// What plans depend on now; `None` while the catalog is one that only the transaction itself sees.
     pub(crate) fn basis(&self) -> Option<Basis> {
         let own = self.transaction.as_ref().is_some_and(|own| own.overlay.catalog().is_some());
-        let snapshot = self.snapshot.as_ref().filter(|_| !own)?;
+        // What a part of a WITH gave is in the plans of the parts after it.
+        let snapshot = self.snapshot.as_ref().filter(|_| !own && self.beside.is_none())?;
         Some(self.basis_of(snapshot))
     }
 

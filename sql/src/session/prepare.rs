@@ -4,6 +4,7 @@ use datafusion::sql::sqlparser::ast;
 use ledger::{Column, Table};
 
 use super::Session;
+use super::explain::plan_column;
 use super::settings::text_column;
 use crate::ddl::types::wire_type;
 use crate::dml::{self, table_of};
@@ -16,9 +17,9 @@ use crate::{Error, ResultColumn};
 
 /// What is known of a statement before it runs.
 #[derive(Default)]
-struct Known {
-    parameters: Vec<u32>,
-    columns: Option<Vec<ResultColumn>>,
+pub(super) struct Known {
+    pub(super) parameters: Vec<u32>,
+    pub(super) columns: Option<Vec<ResultColumn>>,
 }
 
 impl Session {
@@ -33,6 +34,7 @@ impl Session {
         {
             return Err(Error::Aborted);
         }
+        self.beside = None;
         let begun = self.transaction.is_some();
         let known = self.know(&statement, parameter_oids);
         let known = known.map_err(|error| self.behind_damage(error));
@@ -49,7 +51,12 @@ impl Session {
         })
     }
 
-    fn know(&mut self, statement: &Statement, oids: &[u32]) -> Result<Known, Error> {
+    pub(super) fn know(&mut self, statement: &Statement, oids: &[u32]) -> Result<Known, Error> {
+        if self.beside.is_none()
+            && let Some(with) = super::with::writing(&statement.command)
+        {
+            return self.know_with(statement, with, oids);
+        }
         let given = Known { parameters: oids.to_vec(), ..Known::default() };
         match &statement.command {
             Command::Query(query) if query.into.is_none() => {
@@ -97,26 +104,26 @@ impl Session {
                 };
                 Ok(known)
             }
+            _ => Ok(Known { columns: self.told_columns(&statement.command), ..given }),
+        }
+    }
+
+    /// The columns of what a session tells of itself, and of what it prepared before.
+    fn told_columns(&self, command: &Command) -> Option<Vec<ResultColumn>> {
+        match command {
             Command::Show(name) => {
                 let title = crate::settings::definition(name).map_or(name.as_str(), |own| own.name);
-                Ok(Known { columns: Some(vec![text_column(title)]), ..given })
+                Some(vec![text_column(title)])
             }
-            Command::ShowAll => Ok(Known {
-                columns: Some(["name", "setting", "description"].map(text_column).to_vec()),
-                ..given
-            }),
-            Command::Explain { .. } => {
-                Ok(Known { columns: Some(vec![text_column("QUERY PLAN")]), ..given })
+            Command::ShowAll => Some(["name", "setting", "description"].map(text_column).to_vec()),
+            Command::Explain { options, .. } => Some(vec![plan_column(*options)]),
+            Command::Execute { name, .. } => {
+                self.prepared.get(name).and_then(|found| found.columns.clone())
             }
-            Command::Execute { name, .. } => Ok(Known {
-                columns: self.prepared.get(name).and_then(|found| found.columns.clone()),
-                ..given
-            }),
-            Command::Fetch { name, moves: false, .. } => Ok(Known {
-                columns: self.cursors.get(name).map(|cursor| cursor.columns.clone()),
-                ..given
-            }),
-            _ => Ok(given),
+            Command::Fetch { name, moves: false, .. } => {
+                self.cursors.get(name).map(|cursor| cursor.columns.clone())
+            }
+            _ => None,
         }
     }
 

@@ -1,12 +1,15 @@
 //! PREPARE, EXECUTE, DEALLOCATE.
 
+use std::sync::Arc;
+
 use datafusion::sql::sqlparser::ast;
 
 use super::Session;
 use crate::Error;
 use crate::ddl::types::{type_of, wire_type};
 use crate::dml::{Constant, assignable, constant};
-use crate::outcome::{Outcome, Parameter};
+use crate::outcome::{Outcome, Parameter, Prepared};
+use crate::shared::activity::PreparedNote;
 use crate::statement::{Command, Statement};
 use crate::types::PgType;
 
@@ -38,8 +41,38 @@ impl Session {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let prepared = Box::pin(self.prepare_statement(statement, &oids)).await?;
-        self.prepared.insert(name.to_string(), prepared);
+        self.keep_prepared(name, Arc::new(prepared), true);
         Ok(Outcome::done("PREPARE"))
+    }
+
+    fn keep_prepared(&mut self, name: &str, prepared: Arc<Prepared>, from_sql: bool) {
+        let note = PreparedNote {
+            statement: match from_sql {
+                true => self.source.trim().to_string(),
+                false => prepared.statement.text().to_string(),
+            },
+            time: self.engine.clock.now_us(),
+            parameters: prepared.parameters.clone(),
+            from_sql,
+        };
+        self.shared.note_prepared(name, note);
+        self.prepared.insert(name.to_string(), prepared);
+    }
+
+    /// A statement that the connection prepared by message: EXECUTE and DEALLOCATE find it by its name.
+    pub fn share_prepared(&mut self, name: &str, prepared: &Arc<Prepared>) {
+        self.keep_prepared(name, Arc::clone(prepared), false);
+    }
+
+    /// The statement of this name, whoever prepared it.
+    pub fn find_prepared(&self, name: &str) -> Option<&Arc<Prepared>> {
+        self.prepared.get(name)
+    }
+
+    /// The connection closed a statement by message.
+    pub fn forget_prepared(&mut self, name: &str) {
+        self.prepared.remove(name);
+        self.shared.forget_prepared(Some(name));
     }
 
     pub(super) async fn execute_named(
@@ -48,6 +81,21 @@ impl Session {
         arguments: &[ast::Expr],
         parameters: &[Parameter],
     ) -> Result<Outcome, Error> {
+        let (prepared, bound) = self.bound(name, arguments, parameters)?;
+        if matches!(prepared.statement.command, Command::Execute { .. } | Command::Prepare { .. }) {
+            return Err(Error::new("42601", "EXECUTE within EXECUTE"));
+        }
+        let statement = prepared.statement.clone();
+        Box::pin(self.run(&statement, &bound, Some(&prepared))).await
+    }
+
+    /// A prepared statement with the values of EXECUTE's arguments.
+    pub(super) fn bound(
+        &self,
+        name: &str,
+        arguments: &[ast::Expr],
+        parameters: &[Parameter],
+    ) -> Result<(Arc<Prepared>, Vec<Parameter>), Error> {
         let Some(prepared) = self.prepared.get(name).cloned() else {
             return Err(Error::Undefined { kind: "prepared statement", name: name.to_string() });
         };
@@ -74,23 +122,23 @@ impl Session {
             let declared = prepared.parameters.get(bound.len()).copied().unwrap_or(0);
             bound.push(argument_of(value, open, declared, &zone)?);
         }
-        if matches!(prepared.statement.command, Command::Execute { .. } | Command::Prepare { .. }) {
-            return Err(Error::new("42601", "EXECUTE within EXECUTE"));
-        }
-        let statement = prepared.statement.clone();
-        Box::pin(self.run(&statement, &bound, Some(&prepared))).await
+        Ok((prepared, bound))
     }
 
     pub(super) fn deallocate(&mut self, name: Option<&str>) -> Result<Outcome, Error> {
         match name {
             None => {
                 self.prepared.clear();
+                self.shared.forget_prepared(None);
                 self.deallocated.push(None);
                 Ok(Outcome::done("DEALLOCATE ALL"))
             }
             Some(name) => {
-                // The connection knows statements of its own under the same names.
-                self.prepared.remove(name);
+                if self.prepared.remove(name).is_none() {
+                    let name = name.to_string();
+                    return Err(Error::Undefined { kind: "prepared statement", name });
+                }
+                self.shared.forget_prepared(Some(name));
                 self.deallocated.push(Some(name.to_string()));
                 Ok(Outcome::done("DEALLOCATE"))
             }

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
+use ledger::Catalog;
 use ledger::catalog::Privilege;
 
 use super::Session;
-use super::settings::text_rows;
-use crate::Error;
 use crate::outcome::{Outcome, Parameter, Prepared, RowStream, Tag};
 use crate::read::{self, Extension, PlanOptions, Planned, QueryContext};
-use crate::statement::{Command, ExplainOptions, Query, Statement};
+use crate::statement::{Query, Statement};
 use crate::types::PgType;
+use crate::{Error, privileges};
 
 impl Session {
     /// What a query sees of this session.
@@ -40,18 +40,27 @@ impl Session {
         let catalog = self.catalog()?;
         let settings = self.shared.settings();
         let now = self.engine.clock.now_us();
-        let overlay = self.transaction.as_ref().filter(|own| !own.overlay.is_empty());
-        let overlay = overlay.map(|own| {
-            Arc::new(crate::overlay::Laid::new(own.overlay.clone(), Arc::clone(&catalog)))
+        // The parts of a statement that writes within WITH all read the state from before it.
+        let beside = self.beside.as_deref();
+        let overlay = match beside {
+            Some(beside) => Some(&beside.overlay),
+            None => self.transaction.as_ref().map(|own| &own.overlay),
+        };
+        let overlay = overlay.filter(|overlay| !overlay.is_empty()).map(|overlay| {
+            Arc::new(crate::overlay::Laid::new(overlay.clone(), Arc::clone(&catalog)))
                 as Arc<dyn crate::table::Overlay>
         });
-        let extensions: Arc<[Arc<dyn Extension>]> = if more.is_empty() {
+        let given = beside.map_or([].as_slice(), |beside| beside.relations.as_slice());
+        let extensions: Arc<[Arc<dyn Extension>]> = if more.is_empty() && given.is_empty() {
             Arc::clone(&self.engine.extensions)
         } else {
-            more.iter().chain(self.engine.extensions.iter()).cloned().collect()
+            more.iter().chain(given).chain(self.engine.extensions.iter()).cloned().collect()
         };
         Ok(QueryContext {
-            snapshot: self.snapshot()?,
+            snapshot: match beside {
+                Some(beside) => beside.snapshot.clone(),
+                None => self.snapshot()?,
+            },
             database: catalog
                 .database(ledger::Oid::DATABASE)
                 .map_or_else(String::new, |database| database.name.clone()),
@@ -96,6 +105,7 @@ impl Session {
         for oid in &planned.reads {
             self.need_privilege(&catalog, *oid, Privilege::Select)?;
         }
+        need_owners_privileges(&catalog, planned)?;
         self.note_reads(planned);
         Ok(())
     }
@@ -184,39 +194,6 @@ impl Session {
         Ok((planned, batches))
     }
 
-    pub(super) async fn explain(
-        &mut self,
-        options: ExplainOptions,
-        statement: &Statement,
-        parameters: &[Parameter],
-    ) -> Result<Outcome, Error> {
-        let Command::Query(query) = &statement.command else {
-            return Err(Error::unsupported(
-                "EXPLAIN of a statement that writes",
-                "EXPLAIN the query that gives its rows.",
-            ));
-        };
-        let planned = self.plan(statement, &query.query, parameters, None)?;
-        self.admit_reads(&planned)?;
-        let context = self.query_context(statement)?;
-        let mut lines: Vec<String> =
-            planned.plan.display_indent().to_string().lines().map(str::to_string).collect();
-        if options.analyze {
-            let started = std::time::Instant::now();
-            let batches = read::collect(&context, &planned, parameters).await?;
-            let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-            lines.push(format!("Rows: {rows}"));
-            let milliseconds = started.elapsed().as_secs_f64() * 1e3;
-            lines.push(format!("Execution Time: {milliseconds:.3} ms"));
-        }
-        if options.json {
-            let plan = serde_json::json!([{ "Plan": { "Node Type": "Plan", "Lines": lines } }]);
-            lines = vec![plan.to_string()];
-        }
-        let rows: Vec<Vec<String>> = lines.into_iter().map(|line| vec![line]).collect();
-        text_rows(&["QUERY PLAN"], &rows, Tag::Fixed("EXPLAIN".to_string()))
-    }
-
     pub(super) fn nothing(
         &self,
         tag: &'static str,
@@ -231,6 +208,15 @@ impl Session {
         }
         Ok(Outcome::done(tag))
     }
+}
+
+/// What views read, their owners must be allowed to read.
+pub(crate) fn need_owners_privileges(catalog: &Catalog, planned: &Planned) -> Result<(), Error> {
+    let denied = planned
+        .owner_reads
+        .iter()
+        .find(|(owner, oid)| !privileges::may(catalog, *owner, *oid, Privilege::Select));
+    denied.map_or(Ok(()), |(_, oid)| Err(privileges::denied(catalog, *oid)))
 }
 
 /// Whether rows of one shape can be read as those of another.

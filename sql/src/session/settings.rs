@@ -145,12 +145,14 @@ impl Session {
                         "DISCARD ALL cannot run inside a transaction block",
                     ));
                 }
-                self.cursors.clear();
+                self.close_cursor(None)?;
                 self.user = self.login.clone();
                 self.session_user = self.login.clone();
                 self.shared.set_user(&self.login.1);
                 self.reset_all();
                 self.prepared.clear();
+                self.shared.forget_prepared(None);
+                self.shared.unlock_all_advisory();
                 self.deallocated.push(None);
                 self.shared.forget_values();
             }

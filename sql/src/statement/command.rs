@@ -240,8 +240,13 @@ pub(crate) struct Copy {
 /// What is copied.
 #[derive(Clone, Debug)]
 pub(crate) enum CopyWhat {
-    Table { name: Vec<String>, columns: Vec<String> },
+    Table {
+        name: Vec<String>,
+        columns: Vec<String>,
+    },
     Query(Box<Query>),
+    /// A statement that writes and returns rows.
+    Writing(Box<Command>),
 }
 
 /// A sequence's options; `None` where nothing was said.

@@ -19,7 +19,7 @@ pub(super) fn read(tokens: &mut Tokens<'_>) -> Result<Option<Command>, Error> {
         Some(word) => word == "FROM",
         None => return Err(tokens.syntax_error()),
     };
-    if from && matches!(what, CopyWhat::Query(_)) {
+    if from && !matches!(what, CopyWhat::Table { .. }) {
         return Err(tokens.syntax_error());
     }
     if tokens.takes_any(&["STDIN", "STDOUT"]).is_none() {
@@ -95,7 +95,16 @@ impl Given {
 
 fn what(tokens: &mut Tokens<'_>) -> Result<CopyWhat, Error> {
     if let Some(inner) = tokens.in_parentheses()? {
-        return Ok(CopyWhat::Query(Box::new(data::query(inner)?)));
+        return match data::read(inner)? {
+            Command::Query(query) if query.into.is_none() => Ok(CopyWhat::Query(query)),
+            Command::Query(_) => Err(Error::new("0A000", "COPY (SELECT INTO) is not supported")
+                .with_hint("Select into the table first.")),
+            writing
+            @ (Command::Insert { .. } | Command::Update { .. } | Command::Delete { .. }) => {
+                Ok(CopyWhat::Writing(Box::new(writing)))
+            }
+            _ => Err(tokens.syntax_error()),
+        };
     }
     let name = tokens.object_name()?;
     let mut columns = Vec::new();

@@ -10,6 +10,7 @@ use super::tokens::{Tokens, parts_of};
 use crate::Error;
 
 pub(super) fn read(mut tokens: Tokens<'_>) -> Result<Command, Error> {
+    super::refused::check(&mut tokens)?;
     let create = tokens.sees(&["CREATE"]);
     let locks = if create { Vec::new() } else { take_locks(&mut tokens)? };
     let overriding = if create { None } else { take_overriding(&mut tokens) };
@@ -18,7 +19,10 @@ pub(super) fn read(mut tokens: Tokens<'_>) -> Result<Command, Error> {
     order_identity_options(tokens.rest_mut());
     let statement = sqlparser_statement(&tokens)?;
     Ok(match statement {
-        ast::Statement::Query(query) => of_query(query, locks)?,
+        ast::Statement::Query(query) => match of_query(query, locks)? {
+            Command::Insert { insert, with, .. } => Command::Insert { insert, with, overriding },
+            other => other,
+        },
         ast::Statement::Insert(insert) => {
             Command::Insert { insert: Box::new(insert), with: None, overriding }
         }
@@ -51,7 +55,7 @@ pub(super) fn query(mut tokens: Tokens<'_>) -> Result<Query, Error> {
 }
 
 /// A query may be a writing statement behind WITH.
-fn of_query(mut query: Box<ast::Query>, locks: Vec<RowLocks>) -> Result<Command, Error> {
+pub(super) fn of_query(mut query: Box<ast::Query>, locks: Vec<RowLocks>) -> Result<Command, Error> {
     let with = query.with.clone();
     match *query.body {
         ast::SetExpr::Insert(ast::Statement::Insert(insert)) => {
@@ -158,8 +162,15 @@ fn lock_names(all: &[TokenWithSpan], end: &mut usize) -> Vec<String> {
 /// `INSERT … OVERRIDING {SYSTEM|USER} VALUE`
 fn take_overriding(tokens: &mut Tokens<'_>) -> Option<Overriding> {
     let all = tokens.rest_mut();
-    let at = (0..all.len())
-        .find(|at| is_word(all.get(*at), "OVERRIDING") && is_word(all.get(at + 2), "VALUE"))?;
+    let mut depth = 0_i32;
+    let at = (0..all.len()).find(|at| {
+        match all.get(*at).map(|token| &token.token) {
+            Some(Token::LParen) => depth += 1,
+            Some(Token::RParen) => depth -= 1,
+            _ => {}
+        }
+        depth == 0 && is_word(all.get(*at), "OVERRIDING") && is_word(all.get(at + 2), "VALUE")
+    })?;
     let kind = if is_word(all.get(at + 1), "SYSTEM") {
         Overriding::System
     } else if is_word(all.get(at + 1), "USER") {

@@ -62,6 +62,11 @@ impl Modes {
         LockMode::ALL.into_iter().filter(move |mode| self.0 & mode.bit() != 0)
     }
 
+    /// The strongest of them.
+    pub(super) fn strongest(self) -> Option<LockMode> {
+        self.iter().last()
+    }
+
     /// Whether holding these is holding `mode`, too.
     pub(super) fn covers(self, mode: LockMode) -> bool {
         self.iter().any(|held| held.covers(mode))

@@ -25,6 +25,9 @@ pub(super) struct Table {
     targets: HashMap<Arc<LockTarget>, Entry>,
     containers: HashMap<Container, Contained>,
     owners: HashMap<LockOwner, Owner>,
+    /// The session of a transaction, where it is known to hold locks of its own; and back.
+    sessions: HashMap<LockOwner, LockOwner>,
+    transactions: HashMap<LockOwner, LockOwner>,
     /// By ticket, so in order of arrival.
     waiters: BTreeMap<u64, Waiter>,
     next_ticket: u64,
@@ -90,6 +93,8 @@ impl Table {
             targets: HashMap::new(),
             containers: HashMap::new(),
             owners: HashMap::new(),
+            sessions: HashMap::new(),
+            transactions: HashMap::new(),
             waiters: BTreeMap::new(),
             next_ticket: 0,
         }
@@ -182,6 +187,11 @@ impl Table {
         if let Some(ticket) = self.owners.get(&owner).and_then(|owner| owner.waiting) {
             self.withdraw(ticket);
         }
+        if let Some(session) = self.sessions.remove(&owner)
+            && self.transactions.get(&session) == Some(&owner)
+        {
+            self.transactions.remove(&session);
+        }
         let Some(released) = self.owners.remove(&owner) else { return };
         for held in &released.held {
             self.set(owner, &held.target, Modes::default());
@@ -198,6 +208,42 @@ impl Table {
         if !released.whole.is_empty() {
             self.wake_in(&released.whole);
         }
+    }
+
+    pub(super) fn relate(&mut self, transaction: LockOwner, session: LockOwner) {
+        self.sessions.insert(transaction, session);
+        self.transactions.insert(session, transaction);
+    }
+
+    pub(super) fn reduce(&mut self, owner: LockOwner, target: &LockTarget, modes: &[LockMode]) {
+        let Some((target, _)) = self.targets.get_key_value(target) else { return };
+        let target = Arc::clone(target);
+        let modes = modes.iter().fold(Modes::default(), |all, mode| all.with(*mode));
+        self.set(owner, &target, modes);
+        if let Some(holder) = self.owners.get_mut(&owner) {
+            holder.held.retain(|held| held.target != target);
+            if !modes.is_empty() {
+                let mark = holder.next_mark;
+                holder.next_mark += 1;
+                let target = Arc::clone(&target);
+                holder.held.push(Held { mark, target, before: Modes::default() });
+            }
+        }
+        self.wake(&target);
+        self.forget_if_idle(owner);
+    }
+
+    pub(super) fn list(&self, most: usize) -> Vec<(LockOwner, LockTarget, LockMode, bool)> {
+        let held = self.targets.iter().flat_map(|(target, entry)| {
+            entry.holders.iter().filter_map(move |(owner, modes)| {
+                Some((*owner, (**target).clone(), modes.strongest()?, true))
+            })
+        });
+        let waited = self
+            .waiters
+            .values()
+            .map(|waiter| (waiter.owner, (*waiter.target).clone(), waiter.mode, false));
+        held.chain(waited).take(most).collect()
     }
 
     pub(super) fn counts(&self) -> (usize, usize) {
@@ -251,20 +297,34 @@ impl Table {
         let mut seen = HashSet::new();
         let mut next = self.blockers(owner, target, mode, u64::MAX);
         while let Some(blocker) = next.pop() {
-            if blocker == owner {
+            if self.session_of(blocker) == self.session_of(owner) {
                 return true;
             }
             if !seen.insert(blocker) {
                 continue;
             }
-            let ticket = self.owners.get(&blocker).and_then(|blocker| blocker.waiting);
-            if let Some(ticket) = ticket
-                && let Some(waiter) = self.waiters.get(&ticket)
-            {
-                next.extend(self.blockers(blocker, &waiter.target, waiter.mode, ticket));
+            for waiting in self.kin(blocker) {
+                let ticket = self.owners.get(&waiting).and_then(|owner| owner.waiting);
+                if let Some(ticket) = ticket
+                    && let Some(waiter) = self.waiters.get(&ticket)
+                {
+                    next.extend(self.blockers(waiting, &waiter.target, waiter.mode, ticket));
+                }
             }
         }
         false
+    }
+
+    fn session_of(&self, owner: LockOwner) -> LockOwner {
+        self.sessions.get(&owner).copied().unwrap_or(owner)
+    }
+
+    /// An owner with the others of its session.
+    fn kin(&self, owner: LockOwner) -> impl Iterator<Item = LockOwner> {
+        let session = self.session_of(owner);
+        let transaction = self.transactions.get(&session).copied();
+        let others = [Some(session), transaction].into_iter().flatten();
+        std::iter::once(owner).chain(others.filter(move |other| *other != owner))
     }
 
     fn grant(&mut self, owner: LockOwner, target: Arc<LockTarget>, mode: LockMode) {

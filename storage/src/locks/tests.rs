@@ -295,3 +295,40 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn a_lock_is_held_no_stronger_than_needed() {
+    let locks = Arc::new(Locks::new());
+    let [a, b, c] = [(); 3].map(|()| locks.owner());
+    locks.acquire(a, row(1), LockMode::Share, FOREVER).await.unwrap();
+    locks.acquire(a, row(1), LockMode::Update, FOREVER).await.unwrap();
+    let sharer = spawn(&locks, b, row(1), LockMode::Share);
+    settle().await;
+    assert_eq!(locks.list(10).len(), 2);
+    locks.reduce(a, &row(1), &[LockMode::Share]);
+    assert_eq!(sharer.await.unwrap(), Ok(true));
+    let refused = locks.acquire(c, row(1), LockMode::Update, Wait::NoWait).await;
+    assert_eq!(refused, Err(LockError::NotAvailable));
+    locks.reduce(a, &row(1), &[]);
+    locks.release_all(b);
+    assert_eq!(locks.counts(), (0, 0));
+    assert_eq!(locks.acquire(c, row(1), LockMode::Update, Wait::NoWait).await, Ok(false));
+}
+
+#[tokio::test]
+async fn a_session_and_its_transaction_close_one_circle() {
+    let locks = Arc::new(Locks::new());
+    let [a, b, session] = [(); 3].map(|()| locks.owner());
+    locks.relate(a, session);
+    locks.acquire(session, LockTarget::Advisory(1), LockMode::Update, FOREVER).await.unwrap();
+    locks.acquire(b, row(1), LockMode::Update, FOREVER).await.unwrap();
+    let waiting = spawn(&locks, a, row(1), LockMode::Update);
+    settle().await;
+    let closing = locks.acquire(b, LockTarget::Advisory(1), LockMode::Update, FOREVER).await;
+    assert_eq!(closing, Err(LockError::Deadlock));
+    locks.release_all(b);
+    assert_eq!(waiting.await.unwrap(), Ok(true));
+    locks.release_all(a);
+    locks.release_all(session);
+    assert_eq!(locks.counts(), (0, 0));
+}

@@ -23,7 +23,9 @@ impl<S: Stream> Session<S> {
     pub(super) async fn parse(&mut self, parse: Parse) -> Result<(), Stop> {
         if parse.name.is_empty() {
             self.statements.remove("");
-        } else if self.statements.contains_key(&parse.name) {
+        } else if self.statements.contains_key(&parse.name)
+            || self.sql.find_prepared(&parse.name).is_some()
+        {
             let message = format!("prepared statement \"{}\" already exists", parse.name);
             return Err(Problem::error("42P05", message).into());
         }
@@ -34,13 +36,17 @@ impl<S: Stream> Session<S> {
             return Err(too_many("prepared statements"));
         }
         let prepared = guarded(self.sql.prepare_text(&parse.query, &parse.parameter_oids)).await?;
+        if !parse.name.is_empty() {
+            self.sql.share_prepared(&parse.name, &prepared);
+        }
         self.statements.insert(parse.name, prepared);
         reply::parse_complete(&mut self.wire.output);
         self.flush_if_full().await
     }
 
     fn statement(&self, name: &str) -> Result<&Arc<Prepared>, Stop> {
-        self.statements.get(name).ok_or_else(|| {
+        let found = self.statements.get(name).or_else(|| self.sql.find_prepared(name));
+        found.ok_or_else(|| {
             let message = match name {
                 "" => "unnamed prepared statement does not exist".to_owned(),
                 name => format!("prepared statement \"{name}\" does not exist"),
@@ -137,7 +143,10 @@ impl<S: Stream> Session<S> {
     /// `C`: what isn't there is closed already.
     pub(super) fn close(&mut self, target: &Target) -> Result<(), Stop> {
         match target {
-            Target::Statement(name) => drop(self.statements.remove(name)),
+            Target::Statement(name) => {
+                self.statements.remove(name);
+                self.sql.forget_prepared(name);
+            }
             Target::Portal(name) => drop(self.portals.remove(name)),
         }
         reply::close_complete(&mut self.wire.output);

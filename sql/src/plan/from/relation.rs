@@ -111,15 +111,15 @@ impl Binder<'_> {
             match found {
                 None => continue,
                 Some((oid, Object::Table(table))) => {
-                    self.reads.insert(oid);
+                    self.note_read(oid);
                     return self.ledger_relation(oid, table, &schema).map(Some);
                 }
                 Some((oid, Object::View(view))) => {
-                    self.reads.insert(oid);
+                    self.note_read(oid);
                     return self.view(view, &schema).map(Some);
                 }
                 Some((oid, Object::Sequence(sequence))) => {
-                    self.reads.insert(oid);
+                    self.note_read(oid);
                     return self.sequence(sequence, &schema).map(Some);
                 }
                 Some(_) => {
@@ -209,13 +209,13 @@ impl Binder<'_> {
         let Some(ast::Statement::Query(query)) = statements.pop() else {
             return Err(Error::internal(format!("the view {} is no query", view.name)));
         };
-        // The view's query knows nothing of the query around it, nor do its relations count as read.
+        // The view's query knows nothing of the query around it, and reads by its owner's privileges.
         let levels = std::mem::take(&mut self.levels);
         let ctes = std::mem::take(&mut self.ctes);
         let lines = std::mem::take(&mut self.lines);
-        let reads = self.reads.clone();
+        let owner = self.owner.replace(view.owner);
         let rows = self.query(&query).and_then(|rows| self.settle_rows(rows));
-        self.reads = reads;
+        self.owner = owner;
         self.levels = levels;
         self.ctes = ctes;
         self.lines = lines;
@@ -321,7 +321,7 @@ impl Binder<'_> {
         for extension in Arc::clone(&self.context.extensions).iter() {
             if let Some(table) = extension.table_function(self.context, schema, name, args)? {
                 if table.oid != 0 {
-                    self.reads.insert(Oid(table.oid));
+                    self.note_read(Oid(table.oid));
                 }
                 return Ok(Some(table));
             }
