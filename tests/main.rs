@@ -22,4 +22,5 @@ mod server;
 mod slt;
 mod tamper;
 mod tidy;
+mod tools;
 mod wire;

@@ -120,6 +120,9 @@ impl<V: View> Staged<V> {
             if let Some(table) = operation.table() {
                 check_operation(&*self.plan(table)?, operation)?;
             } else if let Operation::Define { oid, .. } | Operation::Drop { oid } = operation {
+                if oid.is_temporary() {
+                    return Err(Refusal::malformed("a temporary object in a transaction").into());
+                }
                 if before.get(*oid).is_none() && *oid < before.next_oid() && !defined.contains(oid)
                 {
                     let detail = format!("object number {} is taken", oid.0);

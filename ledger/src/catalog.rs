@@ -29,6 +29,13 @@ impl Oid {
     pub const PUBLIC_SCHEMA: Self = Self(2200);
     /// Schema `ledger`.
     pub const LEDGER_SCHEMA: Self = Self(13000);
+    /// Numbers from here on are a session's own: no block ever holds them.
+    pub const FIRST_TEMPORARY: Self = Self(0xC000_0000);
+
+    /// Whether only a session has the object.
+    pub fn is_temporary(self) -> bool {
+        self >= Self::FIRST_TEMPORARY
+    }
 }
 
 /// What the catalog holds. A definition in a transaction puts a whole object, or drops one.

@@ -16,14 +16,18 @@ mod schema;
 mod scram;
 mod sequence;
 mod table;
+mod temporary;
 pub(crate) mod types;
 mod view;
+
+use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast;
 use ledger::{Catalog, Object, Oid, Operation};
 use storage::{LockMode, LockTarget};
 
 use crate::Error;
+use crate::engine::Engine;
 use crate::outcome::{Outcome, Parameter};
 use crate::session::Session;
 use crate::statement::{Command, SequenceChange, Statement};
@@ -31,17 +35,27 @@ use crate::transaction::Isolation;
 
 /// New OIDs, one after another.
 #[derive(Debug)]
-pub(crate) struct Oids(u32);
+pub(crate) enum Oids {
+    /// The chain's.
+    Lasting(u32),
+    /// For temporary objects: the node's, none is used twice.
+    Temporary(Arc<Engine>),
+}
 
 impl Oids {
     pub(crate) fn of(catalog: &Catalog) -> Self {
-        Self(catalog.next_oid().0)
+        Self::Lasting(catalog.next_oid().0)
     }
 
     pub(crate) fn next(&mut self) -> Oid {
-        let oid = Oid(self.0);
-        self.0 = self.0.saturating_add(1);
-        oid
+        match self {
+            Self::Lasting(next) => {
+                let oid = Oid(*next);
+                *next = next.saturating_add(1);
+                oid
+            }
+            Self::Temporary(engine) => engine.next_temporary(),
+        }
     }
 }
 
@@ -58,7 +72,9 @@ impl Session {
         {
             return Box::pin(self.truncate(truncate)).await;
         }
-        self.lock_catalog().await?;
+        if !self.is_temporary_definition(command)? {
+            self.lock_catalog().await?;
+        }
         match command {
             Command::CreateTable { create, using, empty } => {
                 let using = using.as_deref();
@@ -126,13 +142,22 @@ impl Session {
         }
     }
 
+    /// OIDs for what goes into this schema or belongs to this table.
+    pub(crate) fn oids_for(&self, catalog: &Catalog, beside: Oid) -> Oids {
+        if beside.is_temporary() {
+            Oids::Temporary(Arc::clone(&self.engine))
+        } else {
+            Oids::of(catalog)
+        }
+    }
+
     /// Definitions run one at a time, from here to the transaction's end.
     ///
     /// # Errors
     /// 40P01, 55P03; 40001 above READ COMMITTED when the catalog changed since the snapshot.
     pub(crate) async fn lock_catalog(&mut self) -> Result<(), Error> {
         self.acquire(LockTarget::Catalog, LockMode::Update).await?;
-        let own = self.transaction_mut().overlay.catalog().is_some();
+        let own = self.transaction_mut().overlay.defines();
         if own || self.transaction_mut().repeats.is_some() {
             return Ok(());
         }
@@ -148,8 +173,7 @@ impl Session {
                 detail: None,
             });
         }
-        self.snapshot = Some(newest);
-        Ok(())
+        self.see(newest)
     }
 
     /// Keeps all others from a table until the transaction's end, as far as they write.
@@ -158,7 +182,7 @@ impl Session {
     /// 40P01, 55P03.
     pub(crate) async fn lock_table_alone(&mut self, table: Oid) -> Result<(), Error> {
         if self.acquire(LockTarget::Table(table), LockMode::Update).await? {
-            self.look_again();
+            self.look_again()?;
         }
         Ok(())
     }

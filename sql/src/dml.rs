@@ -137,14 +137,14 @@ impl Session {
                 return self.superseded();
             }
         }
-        self.snapshot = Some(newest);
+        self.see(newest)?;
         Ok(Settled::Done)
     }
 
     /// A row was changed by another transaction: READ COMMITTED looks again, others fail.
     pub(crate) fn superseded(&mut self) -> Result<Settled, Error> {
         if self.isolation() == crate::transaction::Isolation::ReadCommitted {
-            self.snapshot = Some(self.engine.state.snapshot());
+            self.see(self.engine.state.snapshot())?;
             self.begin_again()?;
             return Ok(Settled::Stale);
         }

@@ -61,6 +61,7 @@ pub struct Engine {
     /// The sessions that are open, by number.
     open: Mutex<BTreeMap<u32, Weak<SessionShared>>>,
     transactions: AtomicI64,
+    temporary: AtomicU32,
     /// When the engine began, µs since 1970 UTC.
     pub(crate) started_us: i64,
     /// The newest commit that wrote each table since the node began.
@@ -108,6 +109,7 @@ impl Engine {
             sessions: AtomicU32::new(1),
             open: Mutex::new(BTreeMap::new()),
             transactions: AtomicI64::new(0),
+            temporary: AtomicU32::new(Oid::FIRST_TEMPORARY.0),
             started_us,
             written: Mutex::new(BTreeMap::new()),
         }))
@@ -168,6 +170,13 @@ impl Engine {
 
     pub(crate) fn find_session(&self, number: u32) -> Option<Arc<SessionShared>> {
         self.open.lock().get(&number).and_then(Weak::upgrade)
+    }
+
+    /// A number for a temporary object. They go round when they are used up: a billion later nothing of the
+    /// first ones is left.
+    pub(crate) fn next_temporary(&self) -> Oid {
+        let next = self.temporary.fetch_add(1, Ordering::Relaxed);
+        Oid(Oid::FIRST_TEMPORARY.0 | next)
     }
 
     /// A number that no other transaction of this node has, also after a restart: at least the clock's.

@@ -8,6 +8,9 @@ use crate::session::Session;
 /// Schemas that are no objects of the ledger.
 pub(crate) const VIRTUAL_SCHEMAS: [&str; 3] = ["pg_catalog", "information_schema", "pg_toast"];
 
+/// The name of every session's own temporary schema, for the session itself.
+pub(crate) const TEMPORARY: &str = "pg_temp";
+
 /// A name as it is shown: parts between dots.
 pub(crate) fn shown(name: &[String]) -> String {
     name.join(".")
@@ -43,12 +46,22 @@ pub(crate) fn split<'a>(
 impl Session {
     /// The schemas to look in, in order.
     pub(crate) fn search_schemas(&self, catalog: &Catalog) -> Vec<Oid> {
-        self.shared
-            .settings()
-            .search_path(&self.user.1)
-            .iter()
-            .filter_map(|name| catalog.find_schema(name))
-            .collect()
+        self.search_path().iter().filter_map(|name| catalog.find_schema(name)).collect()
+    }
+
+    /// The schemas to look in, in order: the session's own first, if there is one.
+    pub(crate) fn search_path(&self) -> Vec<String> {
+        let mut path = self.shared.settings().search_path(&self.user.1);
+        if self.transaction.as_ref().is_some_and(|own| own.overlay.has_temporary()) {
+            path.retain(|name| name != TEMPORARY);
+            path.insert(0, self.temporary_schema());
+        }
+        path
+    }
+
+    /// The name of the session's own schema.
+    pub(crate) fn temporary_schema(&self) -> String {
+        format!("{TEMPORARY}_{}", self.number())
     }
 
     /// The relation of this name, if there is one.
@@ -61,7 +74,11 @@ impl Session {
         name: &[String],
     ) -> Result<Option<Oid>, Error> {
         let (schema, relation) = split(catalog, name)?;
+        let own = self.temporary_schema();
         match schema {
+            Some(TEMPORARY) => Ok(catalog
+                .find_schema(&own)
+                .and_then(|schema| catalog.find_relation(schema, relation))),
             Some(schema) => {
                 let Some(oid) = catalog.find_schema(schema) else {
                     return if VIRTUAL_SCHEMAS.contains(&schema) {
@@ -133,22 +150,29 @@ impl Session {
         name: &[String],
     ) -> Result<(Oid, String), Error> {
         let (schema, relation) = split(catalog, name)?;
-        let oid =
-            match schema {
-                Some(schema) if VIRTUAL_SCHEMAS.contains(&schema) => {
-                    return Err(Error::new(
-                        "42501",
-                        format!("permission denied to create \"{}\"", shown(name)),
-                    )
-                    .with_detail("System catalog modifications are currently disallowed."));
-                }
-                Some(schema) => catalog
-                    .find_schema(schema)
-                    .ok_or_else(|| Error::Undefined { kind: "schema", name: schema.to_string() })?,
-                None => self.search_schemas(catalog).first().copied().ok_or_else(|| {
-                    Error::new("3F000", "no schema has been selected to create in")
-                })?,
-            };
+        let oid = match schema {
+            Some(schema) if VIRTUAL_SCHEMAS.contains(&schema) => {
+                return Err(Error::new(
+                    "42501",
+                    format!("permission denied to create \"{}\"", shown(name)),
+                )
+                .with_detail("System catalog modifications are currently disallowed."));
+            }
+            Some(TEMPORARY) => catalog.find_schema(&self.temporary_schema()).ok_or_else(|| {
+                Error::unsupported(
+                    "a first temporary object by its schema",
+                    "Write CREATE TEMPORARY TABLE.",
+                )
+            })?,
+            Some(schema) => catalog
+                .find_schema(schema)
+                .ok_or_else(|| Error::Undefined { kind: "schema", name: schema.to_string() })?,
+            None => self
+                .search_schemas(catalog)
+                .into_iter()
+                .find(|schema| !schema.is_temporary())
+                .ok_or_else(|| Error::new("3F000", "no schema has been selected to create in"))?,
+        };
         if oid == Oid::LEDGER_SCHEMA {
             return Err(Error::Denied { kind: "schema", name: "ledger".to_string() });
         }

@@ -28,6 +28,19 @@ pub(crate) struct Overlay {
     definitions: Vector<Operation>,
     next: u32,
     bytes: usize,
+    /// Objects that only the session has, and that no block will hold.
+    temporary: OrdMap<Oid, Arc<Object>>,
+    /// What COMMIT does to temporary tables; nothing, unless it is here.
+    on_commit: OrdMap<Oid, OnCommit>,
+    /// The version of the snapshot's catalog that `catalog` was made of.
+    base: u64,
+}
+
+/// What COMMIT does to a temporary table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnCommit {
+    DeleteRows,
+    Drop,
 }
 
 /// A transaction's own effects on one table.
@@ -64,8 +77,107 @@ struct OwnRow {
 impl Overlay {
     /// Whether it has no effect at all.
     pub(crate) fn is_empty(&self) -> bool {
-        self.definitions.is_empty()
+        self.temporary.is_empty()
+            && self.definitions.is_empty()
             && self.tables.values().all(|own| own.ended.is_empty() && own.rows.is_empty())
+    }
+
+    /// Whether the chain will hold nothing of it.
+    pub(crate) fn writes_nothing(&self) -> bool {
+        self.definitions.is_empty() && self.tables().next().is_none()
+    }
+
+    /// Whether it defines what the chain will hold.
+    pub(crate) fn defines(&self) -> bool {
+        !self.definitions.is_empty()
+    }
+
+    /// Whether the session has objects of its own.
+    pub(crate) fn has_temporary(&self) -> bool {
+        !self.temporary.is_empty()
+    }
+
+    /// Temporary objects by number.
+    pub(crate) fn temporary(&self) -> Vec<Oid> {
+        self.temporary.keys().copied().collect()
+    }
+
+    pub(crate) fn set_on_commit(&mut self, table: Oid, what: OnCommit) {
+        self.on_commit.insert(table, what);
+    }
+
+    /// Takes every temporary object away.
+    pub(crate) fn drop_temporary(&mut self) {
+        for oid in self.temporary() {
+            self.tables.remove(&oid);
+        }
+        self.temporary = OrdMap::new();
+        self.on_commit = OrdMap::new();
+        if self.definitions.is_empty() {
+            self.catalog = None;
+        }
+    }
+
+    /// What outlives the transaction: the session's own objects with their rows.
+    pub(crate) fn kept(&self) -> Self {
+        let mut kept = Self { next: self.next, ..Self::default() };
+        kept.temporary = self.temporary.clone();
+        kept.on_commit = self.on_commit.clone();
+        kept.tables = self
+            .tables
+            .iter()
+            .filter(|(oid, _)| oid.is_temporary())
+            .map(|(oid, own)| (*oid, own.clone()))
+            .collect();
+        for (table, what) in &self.on_commit {
+            match what {
+                OnCommit::DeleteRows => {
+                    if let Some(own) = kept.tables.get_mut(table) {
+                        own.rows = OrdMap::new();
+                        own.keys = OrdSet::new();
+                    }
+                }
+                OnCommit::Drop => {
+                    kept.tables.remove(table);
+                    kept.on_commit.remove(table);
+                    kept.temporary = kept
+                        .temporary
+                        .iter()
+                        .filter(|(oid, object)| **oid != *table && !belongs(object, *table))
+                        .map(|(oid, object)| (*oid, Arc::clone(object)))
+                        .collect();
+                }
+            }
+        }
+        kept.bytes = kept
+            .tables
+            .values()
+            .flat_map(|own| own.rows.values())
+            .map(|own| own.row.bytes.len())
+            .sum();
+        kept
+    }
+
+    /// Lays the session's own objects over the snapshot's catalog, should that have changed. A transaction
+    /// that defines things itself has the catalog for itself.
+    ///
+    /// # Errors
+    /// What the catalog says of it.
+    pub(crate) fn rebase(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
+        if self.temporary.is_empty() || !self.definitions.is_empty() {
+            return Ok(());
+        }
+        let version = snapshot.catalog().version();
+        if self.catalog.is_some() && self.base == version {
+            return Ok(());
+        }
+        let mut catalog = (**snapshot.catalog()).clone();
+        for (oid, object) in &self.temporary {
+            catalog.put(*oid, (**object).clone())?;
+        }
+        self.catalog = Some(Arc::new(catalog));
+        self.base = version;
+        Ok(())
     }
 
     /// How many operations it stands for.
@@ -84,11 +196,13 @@ impl Overlay {
         self.catalog.as_ref()
     }
 
-    /// The tables whose rows it changed.
+    /// The tables of the chain whose rows it changed.
     pub(crate) fn tables(&self) -> impl Iterator<Item = Oid> {
         self.tables
             .iter()
-            .filter(|(_, own)| !own.ended.is_empty() || !own.rows.is_empty())
+            .filter(|(oid, own)| {
+                !oid.is_temporary() && (!own.ended.is_empty() || !own.rows.is_empty())
+            })
             .map(|(oid, _)| *oid)
     }
 
@@ -235,13 +349,30 @@ impl Overlay {
             }
             _ => {}
         }
+        if self.catalog.is_none() {
+            self.base = snapshot.catalog().version();
+        }
         self.catalog = Some(Arc::new(after));
-        self.definitions.push_back(operation);
+        match operation {
+            Operation::Define { oid, object } if oid.is_temporary() => {
+                self.temporary.insert(oid, Arc::from(object));
+            }
+            Operation::Drop { oid } if oid.is_temporary() => {
+                self.temporary.remove(&oid);
+                self.on_commit.remove(&oid);
+            }
+            lasting => self.definitions.push_back(lasting),
+        }
         Ok(())
     }
 
     /// Replaces the last definition of an object without another operation.
     pub(crate) fn redefine(&mut self, oid: Oid, object: Object) -> Result<(), Error> {
+        if oid.is_temporary() {
+            self.temporary.insert(oid, Arc::new(object));
+            self.catalog = None;
+            return Ok(());
+        }
         let place = self.definitions.iter().rposition(
             |operation| matches!(operation, Operation::Define { oid: of, .. } if *of == oid),
         );
@@ -366,7 +497,7 @@ impl Overlay {
     pub(crate) fn operations(&self) -> Vec<Operation> {
         let mut operations = Vec::with_capacity(self.len());
         operations.extend(self.definitions.iter().cloned());
-        for (table, own) in &self.tables {
+        for (table, own) in self.tables.iter().filter(|(oid, _)| !oid.is_temporary()) {
             let table = *table;
             operations.extend(
                 own.ended
@@ -383,6 +514,15 @@ impl Overlay {
             }));
         }
         operations
+    }
+}
+
+/// Whether an object goes with a table.
+fn belongs(object: &Object, table: Oid) -> bool {
+    match object {
+        Object::Index(index) => index.table == table,
+        Object::Sequence(sequence) => sequence.owned_by.is_some_and(|(owner, _)| owner == table),
+        _ => false,
     }
 }
 

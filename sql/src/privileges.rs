@@ -88,6 +88,7 @@ impl Session {
         privilege: Privilege,
     ) -> Result<(), Error> {
         if let Some(schema) = schema_of(catalog, on)
+            && !schema.is_temporary()
             && !may(catalog, self.user.0, schema, Privilege::Usage)
         {
             return Err(denied(catalog, schema));
@@ -127,7 +128,7 @@ impl Session {
     /// # Errors
     /// 42501.
     pub(crate) fn need_create_in(&self, catalog: &Catalog, schema: Oid) -> Result<(), Error> {
-        if may(catalog, self.user.0, schema, Privilege::Create) {
+        if schema.is_temporary() || may(catalog, self.user.0, schema, Privilege::Create) {
             Ok(())
         } else {
             Err(denied(catalog, schema))

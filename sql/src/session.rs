@@ -57,6 +57,8 @@ pub struct Session {
     pub(crate) snapshot: Option<Snapshot>,
     last_transaction: Option<TransactionId>,
     recent: Recent,
+    /// Temporary objects with their rows, as the last transaction left them.
+    pub(crate) temporary: Overlay,
     /// What the parts of the running statement share, when it writes within WITH.
     pub(crate) beside: Option<Box<with::Beside>>,
     /// The client's text that the running statement is a part of.
@@ -97,6 +99,7 @@ impl Session {
             snapshot: None,
             last_transaction: None,
             recent: Recent::default(),
+            temporary: Overlay::default(),
             beside: None,
             source: Arc::from(""),
         }
@@ -246,12 +249,15 @@ impl Session {
     pub(crate) fn transaction_mut(&mut self) -> &mut Transaction {
         let engine = &self.engine;
         let shared = &self.shared;
+        let temporary = &self.temporary;
         self.transaction.get_or_insert_with(|| {
             let owner = engine.state.locks().owner();
             let settings = shared.settings();
             let now = engine.clock.now_us();
             shared.begin_transaction(owner, now);
-            Box::new(Transaction::new(owner, &settings, now, false))
+            let mut own = Transaction::new(owner, &settings, now, false);
+            own.overlay = temporary.clone();
+            Box::new(own)
         })
     }
 
@@ -261,6 +267,18 @@ impl Session {
     /// XX000 outside a statement.
     pub(crate) fn snapshot(&self) -> Result<Snapshot, Error> {
         self.snapshot.clone().ok_or_else(|| Error::internal("no statement runs"))
+    }
+
+    /// From now on the statement sees this state, under the session's own.
+    ///
+    /// # Errors
+    /// What the catalog says of temporary objects.
+    pub(crate) fn see(&mut self, snapshot: Snapshot) -> Result<(), Error> {
+        if let Some(own) = self.transaction.as_mut() {
+            own.overlay.rebase(&snapshot)?;
+        }
+        self.snapshot = Some(snapshot);
+        Ok(())
     }
 
     /// What the statement sees: its snapshot under the transaction's own effects.

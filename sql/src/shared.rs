@@ -128,7 +128,7 @@ impl SessionShared {
     /// The transaction is over, and what was locked until then is free.
     pub(crate) fn end_transaction(&self) {
         let mut state = self.state.lock();
-        state.own = BTreeMap::new();
+        state.own.retain(|oid, _| oid.is_temporary());
         state.read_only = false;
         state.transaction = None;
         state.transaction_number = None;

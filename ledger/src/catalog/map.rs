@@ -199,8 +199,9 @@ impl Catalog {
         for on in object.references() {
             self.dependents.insert((on, oid));
         }
-        let inner = object.inner_oids().into_iter().map(|inner| inner.0).max().unwrap_or(0);
-        self.greatest = self.greatest.max(oid.0).max(inner);
+        let numbers = object.inner_oids().into_iter().chain([oid]);
+        let lasting = numbers.filter(|number| !number.is_temporary()).map(|number| number.0);
+        self.greatest = self.greatest.max(lasting.max().unwrap_or(0));
         self.objects.insert(oid, Arc::new(object));
         self.version += 1;
         Ok(())

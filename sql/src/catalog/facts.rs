@@ -116,6 +116,13 @@ impl<'a> Facts<'a> {
         match name {
             "pg_catalog" => Some(PG_CATALOG),
             "information_schema" => Some(INFORMATION_SCHEMA),
+            // The session's own, whatever its number.
+            crate::names::TEMPORARY => self
+                .search_path
+                .iter()
+                .filter_map(|name| self.catalog.find_schema(name))
+                .find(|oid| oid.is_temporary())
+                .map(|oid| oid.0),
             _ => self.catalog.find_schema(name).map(|oid| oid.0),
         }
     }
@@ -145,13 +152,16 @@ impl<'a> Facts<'a> {
 
     /// The schemas that names without one are looked up in, `pg_catalog` first unless the path names it.
     pub fn effective_path(&self) -> Vec<&'a str> {
-        let mut path = Vec::new();
+        let own =
+            |schema: &&String| self.schema_oid(schema).is_some_and(|oid| Oid(oid).is_temporary());
+        let mut path: Vec<&str> = self.search_path.iter().filter(own).map(String::as_str).collect();
         if !self.search_path.iter().any(|schema| schema == "pg_catalog") {
             path.push("pg_catalog");
         }
         path.extend(
             self.search_path
                 .iter()
+                .filter(|schema| !own(schema))
                 .map(String::as_str)
                 .filter(|schema| self.schema_oid(schema).is_some()),
         );

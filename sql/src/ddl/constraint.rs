@@ -5,7 +5,6 @@ use ledger::catalog::{Index, IndexOrigin, Privilege};
 use ledger::table::{Action, Check, ForeignKey};
 use ledger::{Catalog, ColumnNumber, Object, Oid, Table, View, key};
 
-use super::Oids;
 use super::sequence::{cut_name, free_name};
 use crate::Error;
 use crate::dml::table_of;
@@ -136,7 +135,7 @@ impl Session {
             return Err(Error::Exists { kind: "relation", name });
         }
         let now = self.catalog()?;
-        let mut oids = Oids::of(&now);
+        let mut oids = self.oids_for(&now, oid);
         let (index, constraint) = (oids.next(), oids.next());
         let origin = if primary {
             IndexOrigin::PrimaryKey(constraint)
@@ -237,7 +236,7 @@ impl Session {
         };
         let given = constraint.name.as_ref().map(name_of);
         let name = self.constraint_name(&catalog, oid, &table, given, &columns, "check")?;
-        let check = Check { oid: Oids::of(&catalog).next(), name, rule, text };
+        let check = Check { oid: self.oids_for(&catalog, oid).next(), name, rule, text };
         table.checks.push(check.clone());
         self.define(oid, Object::Table(table))?;
         if new { Ok(()) } else { self.check_rows(oid, &check) }
@@ -284,6 +283,13 @@ impl Session {
         let catalog = self.catalog()?;
         let parent = self.find_table(&catalog, &parts_of(&constraint.foreign_table)?)?;
         self.need_privilege(&catalog, parent, Privilege::References)?;
+        if parent.is_temporary() != oid.is_temporary() {
+            let kind = if oid.is_temporary() { "temporary" } else { "permanent" };
+            return Err(Error::new(
+                "42P16",
+                format!("constraints on {kind} tables may reference only {kind} tables"),
+            ));
+        }
         if parent != oid {
             self.lock_table_alone(parent).await?;
         }
@@ -297,7 +303,7 @@ impl Session {
         let joined = column_names(&table, &columns).join("_");
         let given = constraint.name.as_ref().map(name_of);
         let name = self.constraint_name(&catalog, oid, &table, given, &joined, "fkey")?;
-        let mut oids = Oids::of(&catalog);
+        let mut oids = self.oids_for(&catalog, oid);
         let (own, index) = (oids.next(), oids.next());
         let hidden = free_name(&catalog, table.schema, &table.name, &joined, "fkey_children");
         let definition = Index {

@@ -40,13 +40,17 @@ impl Session {
     pub(crate) async fn select_into(
         &mut self,
         statement: &Statement,
-        into: &[String],
+        (into, temporary): (&[String], bool),
         query: &ast::Query,
         parameters: &[Parameter],
     ) -> Result<Outcome, Error> {
-        self.lock_catalog().await?;
+        if !temporary {
+            self.lock_catalog().await?;
+        }
         let catalog = self.catalog()?;
-        let (schema, name) = self.place_for(&catalog, into)?;
+        let (schema, name) =
+            if temporary { self.temporary_place(into)? } else { self.place_for(&catalog, into)? };
+        let catalog = self.catalog()?;
         if catalog.find_relation(schema, &name).is_some() {
             return Err(Error::Exists { kind: "relation", name });
         }

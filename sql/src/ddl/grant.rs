@@ -36,6 +36,12 @@ impl Session {
                 None => Ok(None),
             })
             .collect::<Result<Vec<_>, _>>()?;
+        if targets.iter().any(|on| on.is_temporary()) {
+            return Err(Error::unsupported(
+                "GRANT on a temporary object",
+                "No other session sees it.",
+            ));
+        }
         for on in targets {
             self.grant_on(on, grant, &grantees)?;
         }

@@ -5,7 +5,7 @@ use ledger::Object;
 use ledger::catalog::{Index, IndexOrigin};
 
 use super::constraint::{column_names, index_columns};
-use super::{Oids, sequence};
+use super::sequence;
 use crate::Error;
 use crate::dml::table_of;
 use crate::error::Report;
@@ -45,7 +45,7 @@ impl Session {
             }
             return Err(Error::Exists { kind: "relation", name });
         }
-        let index = Oids::of(&catalog).next();
+        let index = self.oids_for(&catalog, oid).next();
         let definition = Index {
             schema: table.schema,
             name,

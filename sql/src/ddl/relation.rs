@@ -107,6 +107,13 @@ impl Session {
         };
         self.need_create_in(&catalog, target)?;
         self.refuse_if_viewed(oid, "move")?;
+        if oid.is_temporary() || target.is_temporary() {
+            return Err(Error::new(
+                "0A000",
+                "cannot move objects into or out of temporary schemas",
+            )
+            .with_hint("Create a table of its rows: CREATE TABLE … AS TABLE …."));
+        }
         let mut all = vec![oid];
         all.extend(catalog.indexes_of(oid).map(|(index, _)| index));
         all.extend(

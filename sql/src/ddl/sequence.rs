@@ -4,7 +4,7 @@ use ledger::catalog::Sequence;
 use ledger::{Catalog, Object, Oid, Type};
 use storage::{LockMode, LockTarget};
 
-use super::{Oids, types::type_of};
+use super::types::type_of;
 use crate::Error;
 use crate::error::Report;
 use crate::names::shown;
@@ -37,7 +37,7 @@ impl Session {
         };
         let mut sequence = definition(options, kind, schema, &relation, self.user.0)?;
         sequence.owned_by = self.owner_column(&catalog, options, schema)?;
-        let oid = Oids::of(&catalog).next();
+        let oid = self.oids_for(&catalog, schema).next();
         self.define(oid, Object::Sequence(sequence.clone()))?;
         self.shared.own_sequence(oid, sequence);
         Ok(Outcome::done("CREATE SEQUENCE"))

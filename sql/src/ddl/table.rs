@@ -5,7 +5,7 @@ use ledger::table::{ColumnDefault, Identity, Mode};
 use ledger::{ColumnNumber, Object, Oid, Rule, Table};
 
 use super::column::{self, Written};
-use super::{Oids, sequence};
+use super::sequence;
 use crate::Error;
 use crate::error::Report;
 use crate::outcome::{Outcome, Parameter};
@@ -35,7 +35,12 @@ impl Session {
         refuse(create, using)?;
         let catalog = self.catalog()?;
         let name = parts_of(&create.name)?;
-        let (schema, relation) = self.place_for(&catalog, &name)?;
+        let (schema, relation) = if create.temporary {
+            self.temporary_place(&name)?
+        } else {
+            self.place_for(&catalog, &name)?
+        };
+        let catalog = self.catalog()?;
         if catalog.find_relation(schema, &relation).is_some() {
             if create.if_not_exists {
                 self.notices.push(Report {
@@ -48,7 +53,7 @@ impl Session {
         }
         let options = self.ledger_options(&create.table_options)?;
         if let Some(query) = &create.query {
-            return self
+            let outcome = self
                 .create_table_as(
                     statement,
                     (schema, relation),
@@ -58,7 +63,9 @@ impl Session {
                     empty,
                     parameters,
                 )
-                .await;
+                .await?;
+            self.note_on_commit(schema, &create.name, create.on_commit.as_ref())?;
+            return Ok(outcome);
         }
         let written = create.columns.iter().map(column::read).collect::<Result<Vec<_>, _>>()?;
         let mut constraints: Vec<ast::TableConstraint> =
@@ -66,6 +73,7 @@ impl Session {
         constraints.extend(create.constraints.iter().cloned());
         let oid = self.define_table(schema, &relation, &written, options)?;
         self.add_constraints(oid, &constraints, true).await?;
+        self.note_on_commit(schema, &create.name, create.on_commit.as_ref())?;
         Ok(Outcome::done("CREATE TABLE"))
     }
 
@@ -81,7 +89,7 @@ impl Session {
             return Err(Error::new("54011", format!("tables can have at most {COLUMNS} columns")));
         }
         let catalog = self.catalog()?;
-        let mut oids = Oids::of(&catalog);
+        let mut oids = self.oids_for(&catalog, schema);
         let oid = oids.next();
         let mut table = Table {
             schema,
@@ -153,7 +161,7 @@ impl Session {
             self.user.0,
         )?;
         definition.owned_by = Some((oid, number));
-        let sequence = Oids::of(&catalog).next();
+        let sequence = self.oids_for(&catalog, oid).next();
         self.define(sequence, Object::Sequence(definition.clone()))?;
         self.shared.own_sequence(sequence, definition);
         let next = Rule::Volatile(ledger::rule::Volatile::NextValue(sequence));
@@ -316,11 +324,8 @@ pub(crate) fn quoted(name: &str) -> String {
 }
 
 fn refuse(create: &ast::CreateTable, using: Option<&str>) -> Result<(), Error> {
-    if create.temporary {
-        return Err(Error::unsupported(
-            "CREATE TEMPORARY TABLE",
-            "Create an ordinary table and drop it afterwards, or use WITH in the query.",
-        ));
+    if create.on_commit.is_some() && !create.temporary {
+        return Err(Error::new("42P16", "ON COMMIT can only be used on temporary tables"));
     }
     match using {
         None | Some("ledger") => {}
@@ -345,7 +350,6 @@ fn refuse(create: &ast::CreateTable, using: Option<&str>) -> Result<(), Error> {
             "a partitioned table",
             "Use one table: old blocks need no partition to be dropped.",
         ),
-        (create.on_commit.is_some(), "ON COMMIT", "There are no temporary tables."),
         (
             create.strict || create.without_rowid,
             "a table option of another database",

@@ -6,7 +6,6 @@ use datafusion::sql::sqlparser::ast::{self, VisitMut, VisitorMut};
 use ledger::catalog::View;
 use ledger::{Catalog, Object, Oid};
 
-use super::Oids;
 use crate::Error;
 use crate::outcome::Outcome;
 use crate::read::{self, PlanOptions};
@@ -21,7 +20,13 @@ impl Session {
     ) -> Result<Outcome, Error> {
         refuse(create)?;
         let catalog = self.catalog()?;
-        let (schema, name) = self.place_for(&catalog, &parts_of(&create.name)?)?;
+        let place = parts_of(&create.name)?;
+        let (schema, name) = if create.temporary {
+            self.temporary_place(&place)?
+        } else {
+            self.place_for(&catalog, &place)?
+        };
+        let catalog = self.catalog()?;
         let old = catalog.find_relation(schema, &name);
         let context = self.query_context(statement)?;
         let planned = read::plan_query(&context, &create.query, PlanOptions::default())?;
@@ -31,7 +36,13 @@ impl Session {
         self.need_schemas(&catalog, &planned.reads)?;
         let columns = columns_of(&planned, &create.columns)?;
         let (query, depends_on) = self.with_schemas(&catalog, &create.query)?;
-        let mut oids = Oids::of(&catalog);
+        if !schema.is_temporary() && depends_on.iter().any(|oid| oid.is_temporary()) {
+            return Err(Error::unsupported(
+                "a view that reads a temporary table",
+                "Make the view temporary, too: CREATE TEMPORARY VIEW.",
+            ));
+        }
+        let mut oids = self.oids_for(&catalog, schema);
         let (oid, view) = match old {
             Some(oid) => {
                 let view = catalog.view(oid).filter(|_| create.or_replace);
@@ -193,9 +204,6 @@ fn check_replacement(old: &View, new: &[(String, ledger::Type)]) -> Result<(), E
 fn refuse(create: &ast::CreateView) -> Result<(), Error> {
     if create.materialized {
         return Err(Error::unsupported("a materialized view", "Use a view, or a table."));
-    }
-    if create.temporary {
-        return Err(Error::unsupported("a temporary view", "Use WITH in the query."));
     }
     if !matches!(create.options, ast::CreateTableOptions::None)
         || create.if_not_exists

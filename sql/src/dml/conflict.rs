@@ -69,7 +69,7 @@ impl Session {
         let fixed = self.isolation() != crate::transaction::Isolation::ReadCommitted;
         let seen = self.snapshot()?;
         if self.transaction_mut().repeats.is_none() {
-            self.snapshot = Some(self.engine.state.snapshot());
+            self.see(self.engine.state.snapshot())?;
         }
         let mut changes = Vec::new();
         let mut new: BTreeMap<(Oid, Vec<u8>), ()> = BTreeMap::new();

@@ -61,7 +61,7 @@ impl Session {
     /// 40P01, 55P03, 57014.
     pub(crate) async fn lock_table_to_write(&mut self, table: Oid) -> Result<(), Error> {
         if self.acquire(LockTarget::Table(table), LockMode::KeyShare).await? {
-            self.look_again();
+            self.look_again()?;
         }
         self.keep_up(table)
     }
@@ -69,7 +69,7 @@ impl Session {
     /// A definition may have been committed between the statement's snapshot and its lock.
     fn keep_up(&mut self, table: Oid) -> Result<(), Error> {
         let own = self.transaction_mut();
-        if own.repeats.is_some() || own.overlay.catalog().is_some() {
+        if own.repeats.is_some() || own.overlay.defines() {
             return Ok(());
         }
         let seen = self.snapshot()?;
@@ -79,7 +79,7 @@ impl Session {
         }
         let unchanged = seen.catalog().get(table) == newest.catalog().get(table);
         if self.isolation() == crate::transaction::Isolation::ReadCommitted {
-            self.snapshot = Some(newest);
+            self.see(newest)?;
         } else if !unchanged {
             return Err(Error::Serialization {
                 message: "could not serialize access due to a concurrent change of the schema"
@@ -91,12 +91,16 @@ impl Session {
     }
 
     /// Waited for a lock: in READ COMMITTED the statement sees what was committed meanwhile.
-    pub(crate) fn look_again(&mut self) {
+    ///
+    /// # Errors
+    /// What the catalog says of temporary objects.
+    pub(crate) fn look_again(&mut self) -> Result<(), Error> {
         if self.isolation() == crate::transaction::Isolation::ReadCommitted
             && self.transaction_mut().repeats.is_none()
         {
-            self.snapshot = Some(self.engine.state.snapshot());
+            self.see(self.engine.state.snapshot())?;
         }
+        Ok(())
     }
 
     /// Locks the rows and keys of changes, always in the same order.

@@ -27,7 +27,7 @@ impl Session {
             self.need_privilege(&catalog, *oid, Privilege::Truncate)?;
             self.acquire(LockTarget::Table(*oid), LockMode::Update).await?;
         }
-        self.look_again();
+        self.look_again()?;
         let catalog = self.catalog()?;
         let mut changed = Vec::new();
         for oid in &tables {

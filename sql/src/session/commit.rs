@@ -70,7 +70,7 @@ impl Session {
         let prepared = hold.and_then(|()| self.settle_sequences(&mut own));
         let result = match prepared {
             Err(error) => Err(error),
-            Ok(()) if own.overlay.is_empty() => Ok(None),
+            Ok(()) if own.overlay.writes_nothing() => Ok(None),
             Ok(()) if own.repeats.is_some() => Ok(own.repeats.clone()),
             Ok(()) => self.hand_in(&mut own, held).await.map(Some),
         };
@@ -98,6 +98,9 @@ impl Session {
             settings.end_transaction();
         });
         self.close_cursors_of_transaction(committed);
+        if committed && (own.overlay.has_temporary() || self.temporary.has_temporary()) {
+            self.temporary = own.overlay.kept();
+        }
         self.snapshot = None;
     }
 

@@ -229,7 +229,7 @@ impl Session {
                 self.shared.with_settings(|current| *current = settings);
                 // Values that were taken stay taken; sequences that were made since are gone.
                 let mut sequences = self.shared.own_sequences();
-                sequences.retain(|oid, _| savepoint.sequences.contains(oid));
+                sequences.retain(|oid, _| oid.is_temporary() || savepoint.sequences.contains(oid));
                 self.shared.set_own_sequences(sequences);
                 self.shared.advisory_rollback_to(&savepoint.advisory);
             }

@@ -172,8 +172,7 @@ impl Session {
             (None, None) => own.snapshot.insert(fresh()).clone(),
         };
         self.shared.set_read_only(self.is_read_only());
-        self.snapshot = Some(snapshot);
-        Ok(())
+        self.see(snapshot)
     }
 
     /// What the catalog doesn't have may have been defined behind the damage that ends the readable chain: that

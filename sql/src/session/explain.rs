@@ -168,7 +168,8 @@ impl Session {
             Command::Delete { delete, with } => {
                 let (name, _, query) = dml::delete_query(delete, with.as_ref())?;
                 let (_, table) = self.explained(&name, Privilege::Delete)?;
-                let planned = self.planned_afresh(statement, &query, Some(&[PgType::Uuid]), parameters)?;
+                let planned =
+                    self.planned_afresh(statement, &query, Some(&[PgType::Uuid]), parameters)?;
                 Ok(Subject { writes: Some(("Delete", table)), planned: Some(planned) })
             }
             _ => Err(Error::unsupported(

@@ -28,7 +28,11 @@ impl Session {
     ) -> Option<Vec<PointRow>> {
         let point = planned.point.as_ref()?;
         let changed = self.transaction.as_ref().is_some_and(|own| own.overlay.catalog().is_some());
-        if changed || self.beside.is_some() || parameters.len() < planned.parameters.len() || !self.shared.short_path() {
+        if changed
+            || self.beside.is_some()
+            || parameters.len() < planned.parameters.len()
+            || !self.shared.short_path()
+        {
             return None;
         }
         let made = OnceCell::new();

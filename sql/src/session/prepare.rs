@@ -38,7 +38,7 @@ impl Session {
         let begun = self.transaction.is_some();
         let known = self.know(&statement, parameter_oids);
         let known = known.map_err(|error| self.behind_damage(error));
-        if !begun && self.transaction.as_ref().is_some_and(|own| own.overlay.is_empty()) {
+        if !begun && self.transaction.as_ref().is_some_and(|own| own.overlay.writes_nothing()) {
             // Looking at the catalog alone begins no transaction.
             self.roll_back();
         }

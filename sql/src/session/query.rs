@@ -66,7 +66,7 @@ impl Session {
                 .map_or_else(String::new, |database| database.name.clone()),
             catalog,
             overlay,
-            search_path: settings.search_path(&self.user.1),
+            search_path: self.search_path(),
             zone: settings.time_zone(),
             user: self.user.1.clone(),
             session_user: self.session_user.1.clone(),
@@ -134,8 +134,8 @@ impl Session {
         parameters: &[Parameter],
         prepared: Option<&Prepared>,
     ) -> Result<Outcome, Error> {
-        if let Some(into) = &query.into {
-            return self.select_into(statement, into, &query.query, parameters).await;
+        if let Some((into, temporary)) = &query.into {
+            return self.select_into(statement, (into, *temporary), &query.query, parameters).await;
         }
         if !query.locks.is_empty() {
             return self.query_with_locks(statement, query, parameters).await;

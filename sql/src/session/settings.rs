@@ -155,13 +155,22 @@ impl Session {
                 self.shared.unlock_all_advisory();
                 self.deallocated.push(None);
                 self.shared.forget_values();
+                self.drop_temporary();
             }
             "SEQUENCES" => self.shared.forget_values(),
             "PLANS" => self.recent.clear(),
-            // There are no temporary tables.
+            "TEMP" => self.drop_temporary(),
             _ => {}
         }
         Ok(Outcome::done(format!("DISCARD {what}")))
+    }
+
+    /// Every temporary object goes.
+    fn drop_temporary(&mut self) {
+        match self.transaction.as_mut() {
+            Some(own) => own.overlay.drop_temporary(),
+            None => self.temporary.drop_temporary(),
+        }
     }
 
     /// `SET ROLE`; `None` is back to the session's user.

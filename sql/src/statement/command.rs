@@ -150,8 +150,8 @@ pub(crate) enum Command {
 pub(crate) struct Query {
     pub(crate) query: Box<ast::Query>,
     pub(crate) locks: Vec<RowLocks>,
-    /// `SELECT … INTO`
-    pub(crate) into: Option<Vec<String>>,
+    /// `SELECT … INTO`, and whether the table is temporary.
+    pub(crate) into: Option<(Vec<String>, bool)>,
 }
 
 /// `FOR UPDATE` and its kind.

@@ -74,13 +74,7 @@ pub(super) fn of_query(mut query: Box<ast::Query>, locks: Vec<RowLocks>) -> Resu
     }
     let into = match query.body.as_mut() {
         ast::SetExpr::Select(select) => match select.into.take() {
-            Some(into) if into.temporary => {
-                return Err(Error::unsupported(
-                    "SELECT INTO TEMPORARY",
-                    "Select into an ordinary table and drop it afterwards.",
-                ));
-            }
-            Some(into) => Some(parts_of(&into.name)?),
+            Some(into) => Some((parts_of(&into.name)?, into.temporary)),
             None => None,
         },
         _ => None,

@@ -165,7 +165,7 @@ fn round_trip(format: CopyFormat, rows: &[(Option<i32>, Option<String>)]) -> Vec
     let form = if format == CopyFormat::Binary { Format::Binary } else { Format::Text };
     let shape = |type_oid| Shape { type_oid, typmod: -1, format: form };
     let rows = Rows::new(&batch, &[shape(oid::INT4), shape(oid::TEXT)]).unwrap();
-    let writer = Writer::new(Layout::new(options(format)), Zone::UTC);
+    let mut writer = Writer::new(Layout::new(options(format)), Zone::UTC);
     let mut out = BytesMut::new();
     writer.begin(["a", "b"].into_iter(), &mut out);
     for row in 0..batch.num_rows() {

@@ -13,22 +13,20 @@ use super::Layout;
 pub(crate) struct Writer {
     layout: Layout,
     zone: Zone,
+    /// The binary format's header was written: it comes in the first row's message, as drivers expect it.
+    headed: bool,
 }
 
 impl Writer {
     /// For this layout.
     pub(crate) fn new(layout: Layout, zone: Zone) -> Self {
-        Self { layout, zone }
+        Self { layout, zone, headed: false }
     }
 
     /// Writes what comes before the rows.
     pub(crate) fn begin<'a>(&self, names: impl Iterator<Item = &'a str>, out: &mut BytesMut) {
         match self.layout.kind() {
-            CopyFormat::Binary => message(out, b'd', |out| {
-                out.put_slice(super::binary::SIGNATURE);
-                out.put_i32(0);
-                out.put_i32(0);
-            }),
+            CopyFormat::Binary => {}
             _ if self.layout.options.header => message(out, b'd', |out| {
                 for (place, name) in names.enumerate() {
                     self.separate(place, out);
@@ -47,7 +45,7 @@ impl Writer {
     /// # Errors
     /// A value that its type can't hold.
     pub(crate) fn row(
-        &self,
+        &mut self,
         rows: &Rows<'_>,
         row: usize,
         columns: usize,
@@ -55,12 +53,24 @@ impl Writer {
     ) -> Result<(), Problem> {
         let start = out.len();
         out.put_slice(b"d\0\0\0\0");
+        let headed = self.headed;
+        self.head(out);
         if let Err(problem) = self.fields(rows, row, columns, out) {
             out.truncate(start);
+            self.headed = headed;
             return Err(problem);
         }
         set_length(out, start + 1, out.len() - start - 1);
         Ok(())
+    }
+
+    fn head(&mut self, out: &mut BytesMut) {
+        if self.layout.kind() == CopyFormat::Binary && !self.headed {
+            out.put_slice(super::binary::SIGNATURE);
+            out.put_i32(0);
+            out.put_i32(0);
+            self.headed = true;
+        }
     }
 
     fn fields(
@@ -89,9 +99,12 @@ impl Writer {
     }
 
     /// Writes what comes after the rows.
-    pub(crate) fn end(&self, out: &mut BytesMut) {
+    pub(crate) fn end(&mut self, out: &mut BytesMut) {
         if self.layout.kind() == CopyFormat::Binary {
-            message(out, b'd', |out| out.put_i16(-1));
+            message(out, b'd', |out| {
+                self.head(out);
+                out.put_i16(-1);
+            });
         }
     }
 

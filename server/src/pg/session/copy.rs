@@ -89,7 +89,7 @@ impl<S: Stream> Session<S> {
         let format = if layout.code() == 1 { Format::Binary } else { Format::Text };
         reply::copy_begins(&mut self.wire.output, b'H', layout.code(), columns.len());
         let shapes: Vec<Shape> = super::super::portal::shapes(&columns, &[format]);
-        let writer = Writer::new(layout, self.zone());
+        let mut writer = Writer::new(layout, self.zone());
         writer.begin(columns.iter().map(|column| column.name.as_str()), &mut self.wire.output);
         let mut sent: u64 = 0;
         while let Some(batch) = self.next_batch(&mut stream).await? {

@@ -53,7 +53,11 @@ pub(super) fn functions() -> Vec<Builtin> {
             Ok(started.map_or(Datum::Null, Datum::Timestamptz))
         }),
         function("pg_is_in_recovery() boolean", |_, _| Ok(Datum::Bool(false))),
-        function("pg_my_temp_schema() oid", |_, _| Ok(Datum::Int(0))),
+        function("pg_my_temp_schema() oid", |c, _| {
+            let schemas = c.facts.search_path.iter().filter_map(|name| c.facts.schema_oid(name));
+            let own = schemas.into_iter().find(|oid| Oid(*oid).is_temporary());
+            Ok(Datum::Int(own.map_or(0, i64::from)))
+        }),
         function("pg_is_other_temp_schema(oid) boolean", |_, _| Ok(Datum::Bool(false))),
         function("pg_get_keywords() setof record", |_, _| Ok(super::describe::keywords())).record(
             &[
@@ -81,7 +85,7 @@ fn existing_path<'a>(facts: &Facts<'a>) -> Vec<&'a str> {
         .search_path
         .iter()
         .map(String::as_str)
-        .filter(|schema| facts.schema_oid(schema).is_some())
+        .filter(|schema| facts.schema_oid(schema).is_some_and(|oid| !Oid(oid).is_temporary()))
         .collect()
 }
 

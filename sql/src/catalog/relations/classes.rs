@@ -76,7 +76,7 @@ impl Class<'_> {
             Datum::Int(self.pages),
             Datum::Float(self.tuples),
             Datum::Bool(self.has_index),
-            text("p"),
+            text(if Oid(self.oid).is_temporary() { "t" } else { "p" }),
             text(self.kind),
             count(self.columns),
             count(self.checks),

@@ -95,6 +95,10 @@ impl Binder<'_> {
         }
         let catalog = Arc::clone(&self.context.catalog);
         let path = match schema {
+            // The session's own schema stands first in the path.
+            Some(crate::names::TEMPORARY) => {
+                self.context.search_path.iter().take(1).cloned().collect()
+            }
             Some(schema) => {
                 if catalog.find_schema(schema).is_none() {
                     return Ok(None);
