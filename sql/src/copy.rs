@@ -1,6 +1,7 @@
 //! COPY between a client and a table or a query. Bytes are the connection's business: here rows go in
 //! as values and come out as batches.
 
+use datafusion::sql::sqlparser::ast;
 use ledger::{Oid, Type};
 
 use crate::outcome::{ResultColumn, RowStream};
@@ -68,6 +69,8 @@ pub struct CopyIn {
     pub(crate) table: Oid,
     pub(crate) numbers: Vec<ledger::ColumnNumber>,
     pub(crate) rows: u64,
+    /// `WHERE`: only rows for which it holds are taken.
+    pub(crate) filter: Option<Box<(crate::statement::Statement, ast::Expr)>>,
 }
 
 /// Rows on their way out.

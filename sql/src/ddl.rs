@@ -10,6 +10,7 @@ mod drop;
 mod expression;
 mod grant;
 mod index;
+mod like;
 mod relation;
 mod role;
 mod schema;
@@ -76,9 +77,10 @@ impl Session {
             self.lock_catalog().await?;
         }
         match command {
-            Command::CreateTable { create, using, empty } => {
+            Command::CreateTable { create, using, empty, likes } => {
                 let using = using.as_deref();
-                Box::pin(self.create_table(statement, create, using, *empty, parameters)).await
+                let how = (using, *empty, likes.as_slice());
+                Box::pin(self.create_table(statement, create, how, parameters)).await
             }
             Command::CreateSequence { name, if_not_exists, options } => {
                 self.create_sequence(name, *if_not_exists, options)

@@ -32,6 +32,8 @@ pub enum Kind {
     },
     /// A time; a number without a unit is milliseconds.
     Milliseconds,
+    /// A number, also with a fraction, not below 0.
+    Cost,
     /// Memory; a number without a unit is kB.
     Memory,
     /// One of these words.
@@ -229,6 +231,11 @@ impl Settings {
         self.time("idle_in_transaction_session_timeout")
     }
 
+    /// `idle_session_timeout`
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        self.time("idle_session_timeout")
+    }
+
     /// The session's time zone.
     pub fn time_zone(&self) -> Zone {
         self.raw("timezone").and_then(Zone::parse).unwrap_or(Zone::UTC)
@@ -299,18 +306,8 @@ fn checked(name: &str, value: &str) -> Result<(String, String), Error> {
             Error::new("22023", format!("parameter \"{name}\" requires a Boolean value"))
         })?)
         .to_string(),
-        Kind::Integer { min, max } => {
-            let number: i64 = value.trim().parse().map_err(|_| invalid(name, value))?;
-            if !(min..=max).contains(&number) {
-                return Err(Error::new(
-                    "22023",
-                    format!(
-                        "{number} is outside the valid range for parameter \"{name}\" ({min} .. {max})"
-                    ),
-                ));
-            }
-            number.to_string()
-        }
+        Kind::Integer { min, max } => integer(name, value, (min, max))?,
+        Kind::Cost => cost(name, value)?,
         Kind::Milliseconds => with_unit(
             value,
             &[
@@ -347,6 +344,28 @@ fn checked(name: &str, value: &str) -> Result<(String, String), Error> {
         Kind::Encoding => encoding(value)?,
     };
     Ok((key, kept))
+}
+
+fn integer(name: &str, value: &str, (min, max): (i64, i64)) -> Result<String, Error> {
+    let number: i64 = value.trim().parse().map_err(|_| invalid(name, value))?;
+    if (min..=max).contains(&number) {
+        return Ok(number.to_string());
+    }
+    Err(Error::new(
+        "22023",
+        format!("{number} is outside the valid range for parameter \"{name}\" ({min} .. {max})"),
+    ))
+}
+
+fn cost(name: &str, value: &str) -> Result<String, Error> {
+    let number: f64 = value.trim().parse().map_err(|_| invalid(name, value))?;
+    if (0.0..=1e300).contains(&number) {
+        return Ok(number.to_string());
+    }
+    Err(Error::new(
+        "22023",
+        format!("{number} is outside the valid range for parameter \"{name}\" (0 .. 1.79769e+308)"),
+    ))
 }
 
 fn only_value(name: &str, only: &str, value: &str) -> Result<String, Error> {

@@ -378,11 +378,11 @@ impl SessionShared {
     ///
     /// # Errors
     /// 55000 when nextval wasn't called in this session.
-    pub fn last_value(&self) -> Result<i64, Error> {
+    pub(crate) fn last_value(&self) -> Result<(Oid, i64), Error> {
         let state = self.state.lock();
         state
             .last
-            .and_then(|sequence| state.values.get(&sequence).copied())
+            .and_then(|sequence| Some((sequence, state.values.get(&sequence).copied()?)))
             .ok_or_else(|| Error::new("55000", "lastval is not yet defined in this session"))
     }
 

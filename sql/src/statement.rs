@@ -5,6 +5,7 @@ mod command;
 mod copy;
 mod cursor;
 mod data;
+mod like;
 mod refused;
 mod roles;
 mod sequences;

@@ -97,6 +97,12 @@ def copying(connection):
         with cursor.copy("COPY (SELECT id, d FROM copied WHERE id < 3 ORDER BY id) TO STDOUT (FORMAT binary)") as copy:
             copy.set_types(["int4", "date"])
             assert list(copy.rows())[2] == (2, datetime.date(2024, 1, 1))
+        with cursor.copy("COPY copied (id, t) FROM STDIN WHERE id % 2 = 0 AND t <> 'no'") as copy:
+            for i in range(5000, 5010):
+                copy.write_row((i, "no" if i == 5004 else "yes"))
+        assert cursor.rowcount == 4, cursor.rowcount
+        cursor.execute("DELETE FROM copied WHERE id >= 5000 RETURNING id")
+        assert sorted(cursor.fetchall()) == [(5000,), (5002,), (5006,), (5008,)]
         with cursor.copy("COPY (DELETE FROM copied WHERE id > 15 RETURNING id) TO STDOUT") as copy:
             assert len(list(copy.rows())) == 4
     connection.commit()

@@ -489,3 +489,16 @@ fn a_batch_sees_its_own_and_a_refused_one_leaves_nothing() {
     assert!(!admit(4, vec![Operation::Delete { table: PARENT, previous: at(2, 1) }]));
     assert!(admit(4, vec![insert(PARENT, parent_row(2, None))]));
 }
+
+#[test]
+fn no_transaction_defines_what_is_temporary() {
+    let memory = filled();
+    let schema =
+        crate::catalog::Schema { name: "own".to_owned(), owner: Oid::FIRST_ROLE, comment: None };
+    let object = Box::new(Object::Schema(schema));
+    let define = Operation::Define { oid: Oid::FIRST_TEMPORARY, object };
+    assert_eq!(
+        refused(&memory, vec![define]),
+        Refusal::malformed("a temporary object in a transaction")
+    );
+}

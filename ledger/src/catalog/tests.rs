@@ -186,3 +186,13 @@ fn operations_on_rows_change_nothing() {
     catalog.apply(&Operation::Insert { table: PARENT, row }).unwrap();
     assert_eq!(catalog.version(), version);
 }
+
+#[test]
+fn temporary_objects_take_no_number_of_the_chain() {
+    let mut catalog = family().catalog;
+    let next = catalog.next_oid();
+    let schema = Schema { name: "own".to_owned(), owner: Oid::FIRST_ROLE, comment: None };
+    catalog.put(Oid::FIRST_TEMPORARY, Object::Schema(schema)).unwrap();
+    assert_eq!(catalog.find_schema("own"), Some(Oid::FIRST_TEMPORARY));
+    assert_eq!(catalog.next_oid(), next);
+}

@@ -150,7 +150,7 @@ impl<S: Stream> Session<S> {
         }
         let (idle, problem) = match self.sql.status() {
             TransactionStatus::Idle => (
-                self.idle,
+                self.sql.settings().idle_timeout().or(self.idle),
                 Problem::fatal("57P05", "terminating connection due to idle-session timeout"),
             ),
             _ => (

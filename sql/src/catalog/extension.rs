@@ -85,6 +85,7 @@ fn setting_rows(settings: &crate::Settings) -> Vec<SettingRow> {
                 Some(Kind::Bool) => "bool",
                 Some(Kind::Integer { .. } | Kind::Milliseconds | Kind::Memory) => "integer",
                 Some(Kind::Enum(_)) => "enum",
+                Some(Kind::Cost) => "real",
                 _ => "string",
             };
             let fixed = matches!(known.map(|known| known.kind), Some(Kind::Fixed));

@@ -9,7 +9,7 @@ use super::column::{self, Feed};
 use super::table::{days_of, mode_of, no_column, option_of, refuse_system_name};
 use super::types::type_of;
 use crate::Error;
-use crate::dml::table_of;
+use crate::dml::{Change, Settled, table_of};
 use crate::error::Report;
 use crate::outcome::Outcome;
 use crate::session::Session;
@@ -118,23 +118,7 @@ impl Session {
         let mut table = table_of(&catalog, oid)?.clone();
         let written = column::read(definition)?;
         if table.find_column(&written.name).is_some() {
-            if if_not_exists {
-                self.notices.push(Report {
-                    sqlstate: "42701".to_string(),
-                    ..Report::notice(format!(
-                        "column \"{}\" of relation \"{}\" already exists, skipping",
-                        written.name, table.name
-                    ))
-                });
-                return Ok(());
-            }
-            return Err(Error::new(
-                "42701",
-                format!(
-                    "column \"{}\" of relation \"{}\" already exists",
-                    written.name, table.name
-                ),
-            ));
+            return self.column_exists(&table, &written.name, if_not_exists);
         }
         refuse_system_name(&written.name)?;
         let number = u16::try_from(table.columns.len() + 1)
@@ -158,12 +142,15 @@ impl Session {
             new.missing = self.default_value(&new)?;
         }
         let empty = self.is_empty_table(oid)?;
-        if written.sequence.is_some() && !empty {
+        let fed = written.sequence.is_some() && !empty;
+        if fed && table.mode == Mode::AppendOnly {
             return Err(Error::unsupported(
-                "to add an identity or serial column to a table with rows",
-                "Add an integer column, set its values by UPDATE, then attach a sequence by SET DEFAULT.",
+                "to add an identity or serial column to an append-only table with rows",
+                "Its rows can't be given values any more.",
             ));
         }
+        // Rows get their values first.
+        new.not_null &= !fed;
         if new.not_null && new.missing == Value::Null && !empty {
             let mut report = Report::error(
                 "23502",
@@ -179,12 +166,66 @@ impl Session {
         table.columns.push(new);
         self.define(oid, Object::Table(table.clone()))?;
         if let Some(feed) = &written.sequence {
-            self.attach_feed(oid, number, feed)?;
+            self.attach_feed(oid, number, feed, fed)?;
+        }
+        if fed {
+            self.number_rows(oid, number).await?;
         }
         self.add_constraints(oid, &written.constraints, false).await
     }
 
-    fn attach_feed(&mut self, oid: Oid, number: ColumnNumber, feed: &Feed) -> Result<(), Error> {
+    fn column_exists(&mut self, table: &Table, name: &str, skips: bool) -> Result<(), Error> {
+        let message = format!("column \"{name}\" of relation \"{}\" already exists", table.name);
+        if !skips {
+            return Err(Error::new("42701", message));
+        }
+        self.notices.push(Report {
+            sqlstate: "42701".to_string(),
+            ..Report::notice(format!("{message}, skipping"))
+        });
+        Ok(())
+    }
+
+    /// Every row gets the next value of a new column's sequence, and the column is NOT NULL from then on.
+    async fn number_rows(&mut self, oid: Oid, number: ColumnNumber) -> Result<(), Error> {
+        let catalog = self.catalog()?;
+        let table = table_of(&catalog, oid)?;
+        let column = table.column(number).ok_or_else(|| Error::internal("a column not there"))?;
+        let mut rows = Vec::new();
+        self.look(|sight| {
+            sight.each_row(oid, |version, values| {
+                rows.push((version, values.to_vec()));
+                Ok(())
+            })
+        })?;
+        let place = usize::from(number.0).wrapping_sub(1);
+        let mut changes = Vec::with_capacity(rows.len());
+        for (old, before) in rows {
+            self.bounds.check()?;
+            let mut after = before.clone();
+            if let Some(slot) = after.get_mut(place) {
+                *slot = self.default_of(column).await?;
+            }
+            changes.push(Change::Update { old, before, after });
+        }
+        if self.settle(oid, &changes).await? == Settled::Stale {
+            return Err(Error::internal("a table that is locked changed"));
+        }
+        let catalog = self.catalog()?;
+        let mut table = table_of(&catalog, oid)?.clone();
+        if let Some(column) = table.columns.get_mut(place) {
+            column.not_null = true;
+        }
+        self.define(oid, Object::Table(table))
+    }
+
+    fn attach_feed(
+        &mut self,
+        oid: Oid,
+        number: ColumnNumber,
+        feed: &Feed,
+        later: bool,
+    ) -> Result<(), Error> {
         let catalog = self.catalog()?;
         let mut table = table_of(&catalog, oid)?.clone();
         let (sequence, default) = self.feed(oid, &table, number, feed)?;
@@ -193,7 +234,7 @@ impl Session {
             match feed.identity {
                 Some(always) => {
                     column.identity = Some(ledger::table::Identity { sequence, always });
-                    column.not_null = true;
+                    column.not_null = !later;
                 }
                 None => column.default = Some(default),
             }
@@ -238,7 +279,7 @@ impl Session {
             return Err(no_column(name, &table.name));
         };
         let number = column.number;
-        self.refuse_if_viewed(oid, "drop a column of")?;
+        self.free_of_views(oid, &table.name, name, cascade).await?;
         // Constraints and indexes over the column go with it; foreign keys of others only with CASCADE.
         let hidden: Vec<(Oid, IndexOrigin, String)> = catalog
             .indexes_of(oid)
@@ -293,6 +334,31 @@ impl Session {
         Ok(())
     }
 
+    /// Views that name a column keep it, or go with CASCADE.
+    async fn free_of_views(
+        &mut self,
+        oid: Oid,
+        table: &str,
+        column: &str,
+        cascade: bool,
+    ) -> Result<(), Error> {
+        let views = self.views_of_column(oid, column)?;
+        let Some(first) = views.first() else { return Ok(()) };
+        if cascade {
+            return self.drop_all(views.into_iter().collect(), true).await;
+        }
+        let catalog = self.catalog()?;
+        let view = catalog.get(*first).map_or("", |view| view.name());
+        Err(Error::new(
+            "2BP01",
+            format!(
+                "cannot drop column {column} of table {table} because other objects depend on it"
+            ),
+        )
+        .with_detail(format!("view {view} depends on column {column} of table {table}"))
+        .with_hint("Use DROP ... CASCADE to drop the dependent objects too."))
+    }
+
     fn rename_column(&mut self, oid: Oid, old: &str, new: &str) -> Result<(), Error> {
         let catalog = self.catalog()?;
         let mut table = table_of(&catalog, oid)?.clone();
@@ -305,7 +371,7 @@ impl Session {
         refuse_system_name(new)?;
         let name = table.name.clone();
         let number = table.find_column(old).ok_or_else(|| no_column(old, &name))?.number;
-        self.refuse_if_viewed(oid, "rename")?;
+        self.refuse_if_column_viewed(oid, old, "rename")?;
         if let Some(column) = table.columns.get_mut(usize::from(number.0).wrapping_sub(1)) {
             column.name = new.to_string();
         }
@@ -354,7 +420,7 @@ impl Session {
                         "Add a column of the new type, fill it by UPDATE, drop the old one.",
                     ));
                 }
-                self.refuse_if_viewed(oid, "change the type of a column of")?;
+                self.refuse_if_column_viewed(oid, name, "change the type of a column of")?;
                 changed = retyped(&column, type_of(data_type)?)?;
             }
             ast::AlterColumnOperation::AddGenerated { generated_as, sequence_options } => {
@@ -369,7 +435,7 @@ impl Session {
                         ),
                     ));
                 }
-                return self.attach_feed(oid, column.number, &feed);
+                return self.attach_feed(oid, column.number, &feed, false);
             }
         }
         if let Some(slot) = table.columns.get_mut(place) {

@@ -134,7 +134,7 @@ fn read_option(
     Ok(())
 }
 
-fn index_column(name: &ast::Ident) -> ast::IndexColumn {
+pub(super) fn index_column(name: &ast::Ident) -> ast::IndexColumn {
     ast::IndexColumn {
         column: ast::OrderByExpr {
             expr: ast::Expr::Identifier(name.clone()),

@@ -91,7 +91,7 @@ impl Session {
             .unwrap_or_default())
     }
 
-    fn add_key(
+    pub(super) fn add_key(
         &mut self,
         oid: Oid,
         name: Option<String>,

@@ -39,6 +39,14 @@ impl Session {
         let mut wanted = BTreeSet::new();
         for name in names {
             let parts = parts_of(name)?;
+            self.refuse_catalogs(&parts)?;
+            if let [schema, _] = parts.as_slice()
+                && !if_exists
+                && schema != crate::names::TEMPORARY
+                && catalog.find_schema(schema).is_none()
+            {
+                return Err(Error::Undefined { kind: "schema", name: schema.clone() });
+            }
             match self.find_to_drop(&catalog, &parts, kind)? {
                 Some(oid) => {
                     self.need_owner(&catalog, oid)?;
@@ -60,6 +68,26 @@ impl Session {
         }
         self.drop_all(wanted, cascade).await?;
         Ok(Outcome::done(format!("DROP {}", kind.word().to_uppercase())))
+    }
+
+    /// The catalogs can't be dropped, whatever the search path is.
+    fn refuse_catalogs(&self, name: &[String]) -> Result<(), Error> {
+        let own = match name {
+            [name] => crate::catalog::relations::find("pg_catalog", name).filter(|_| {
+                self.catalog().is_ok_and(|all| {
+                    self.find_relation(&all, std::slice::from_ref(name)).is_ok_and(|o| o.is_none())
+                })
+            }),
+            [schema, name] => crate::catalog::relations::find(schema, name),
+            _ => None,
+        };
+        match own {
+            Some(relation) => Err(Error::new(
+                "42501",
+                format!("permission denied: \"{}\" is a system catalog", relation.name),
+            )),
+            None => Ok(()),
+        }
     }
 
     fn find_to_drop(

@@ -20,7 +20,14 @@ impl Session {
         if matches!(rule, Rule::Literal(Value::Null, _)) {
             return Ok(None);
         }
-        let text = rule_text(&rule, None, &context.catalog);
+        // A plain number stands in the catalog as it was written.
+        let text = match expression {
+            ast::Expr::Value(value) => match &value.value {
+                ast::Value::Number(digits, _) => digits.clone(),
+                _ => rule_text(&rule, None, &context.catalog),
+            },
+            _ => rule_text(&rule, None, &context.catalog),
+        };
         Ok(Some(ColumnDefault { rule, text }))
     }
 

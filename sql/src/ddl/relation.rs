@@ -209,6 +209,39 @@ impl Session {
         }
     }
 
+    /// A view stands in the way of its table's columns: of those that it names, or of all if it may name any.
+    pub(super) fn refuse_if_column_viewed(
+        &self,
+        oid: Oid,
+        column: &str,
+        verb: &str,
+    ) -> Result<(), Error> {
+        let catalog = self.catalog()?;
+        let free = catalog.dependents(oid).all(|(_, object)| match object {
+            Object::View(view) => super::view::reads_column(view, column) == Some(false),
+            _ => true,
+        });
+        if free { Ok(()) } else { self.refuse_if_viewed(oid, verb) }
+    }
+
+    /// The views that name a column, by number.
+    ///
+    /// # Errors
+    /// 0A000 when it can't be told.
+    pub(super) fn views_of_column(&self, oid: Oid, column: &str) -> Result<Vec<Oid>, Error> {
+        let catalog = self.catalog()?;
+        let mut views = Vec::new();
+        for (view, object) in catalog.dependents(oid) {
+            let Object::View(definition) = object else { continue };
+            match super::view::reads_column(definition, column) {
+                Some(true) => views.push(view),
+                Some(false) => {}
+                None => self.refuse_if_viewed(oid, "drop a column of")?,
+            }
+        }
+        Ok(views)
+    }
+
     /// Gives a constraint another name.
     pub(super) fn rename_constraint(
         &mut self,

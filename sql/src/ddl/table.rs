@@ -10,7 +10,7 @@ use crate::Error;
 use crate::error::Report;
 use crate::outcome::{Outcome, Parameter};
 use crate::session::Session;
-use crate::statement::{Statement, name_of, parts_of};
+use crate::statement::{Like, Statement, name_of, parts_of};
 
 /// The most columns of a table.
 const COLUMNS: usize = 1600;
@@ -28,8 +28,7 @@ impl Session {
         &mut self,
         statement: &Statement,
         create: &ast::CreateTable,
-        using: Option<&str>,
-        empty: bool,
+        (using, empty, likes): (Option<&str>, bool, &[Like]),
         parameters: &[Parameter],
     ) -> Result<Outcome, Error> {
         refuse(create, using)?;
@@ -67,12 +66,16 @@ impl Session {
             self.note_on_commit(schema, &create.name, create.on_commit.as_ref())?;
             return Ok(outcome);
         }
-        let written = create.columns.iter().map(column::read).collect::<Result<Vec<_>, _>>()?;
+        let mut written = create.columns.iter().map(column::read).collect::<Result<Vec<_>, _>>()?;
+        let copied = self.liked_columns(likes, &mut written)?;
         let mut constraints: Vec<ast::TableConstraint> =
             written.iter().flat_map(|column| column.constraints.clone()).collect();
         constraints.extend(create.constraints.iter().cloned());
         let oid = self.define_table(schema, &relation, &written, options)?;
         self.add_constraints(oid, &constraints, true).await?;
+        for copied in copied {
+            self.copy_like(oid, copied).await?;
+        }
         self.note_on_commit(schema, &create.name, create.on_commit.as_ref())?;
         Ok(Outcome::done("CREATE TABLE"))
     }
@@ -342,7 +345,7 @@ fn refuse(create: &ast::CreateTable, using: Option<&str>) -> Result<(), Error> {
     let refused = [
         (create.or_replace, "CREATE OR REPLACE TABLE", "Drop the table first."),
         (create.external, "CREATE EXTERNAL TABLE", "Load the data with COPY."),
-        (create.like.is_some(), "LIKE in CREATE TABLE", "Write the columns out."),
+        (create.like.is_some(), "LIKE without parentheses", "Write CREATE TABLE t (LIKE …)."),
         (create.clone.is_some(), "CLONE", "Use CREATE TABLE AS."),
         (create.inherits.is_some(), "INHERITS", "Use a view over several tables."),
         (

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{self, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use ledger::catalog::View;
 use ledger::{Catalog, Object, Oid};
 
@@ -35,7 +36,10 @@ impl Session {
         }
         self.need_schemas(&catalog, &planned.reads)?;
         let columns = columns_of(&planned, &create.columns)?;
-        let (query, depends_on) = self.with_schemas(&catalog, &create.query)?;
+        let mut written = create.query.as_ref().clone();
+        let outer = written.with.clone();
+        self.spell_stars(&context, outer.as_ref(), &mut written.body)?;
+        let (query, depends_on) = self.with_schemas(&catalog, &written)?;
         if !schema.is_temporary() && depends_on.iter().any(|oid| oid.is_temporary()) {
             return Err(Error::unsupported(
                 "a view that reads a temporary table",
@@ -75,6 +79,73 @@ impl Session {
         };
         self.define(oid, Object::View(view))?;
         Ok(Outcome::done("CREATE VIEW"))
+    }
+
+    /// `*` becomes the columns that it stands for now: a view doesn't change with its tables.
+    fn spell_stars(
+        &self,
+        context: &read::QueryContext,
+        with: Option<&ast::With>,
+        body: &mut ast::SetExpr,
+    ) -> Result<(), Error> {
+        match body {
+            ast::SetExpr::SetOperation { left, right, .. } => {
+                self.spell_stars(context, with, left)?;
+                self.spell_stars(context, with, right)
+            }
+            ast::SetExpr::Query(query) if query.with.is_none() => {
+                self.spell_stars(context, with, &mut query.body)
+            }
+            ast::SetExpr::Select(select) => {
+                let mut items = Vec::with_capacity(select.projection.len());
+                for item in &select.projection {
+                    match self.spelled(context, with, select, item)? {
+                        Some(columns) => items.extend(columns),
+                        None => items.push(item.clone()),
+                    }
+                }
+                select.projection = items;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn spelled(
+        &self,
+        context: &read::QueryContext,
+        with: Option<&ast::With>,
+        select: &ast::Select,
+        item: &ast::SelectItem,
+    ) -> Result<Option<Vec<ast::SelectItem>>, Error> {
+        let qualifier = match item {
+            ast::SelectItem::Wildcard(_) => Vec::new(),
+            ast::SelectItem::QualifiedWildcard(
+                ast::SelectItemQualifiedWildcardKind::ObjectName(name),
+                _,
+            ) => parts_of(name)?.pop().into_iter().collect(),
+            _ => return Ok(None),
+        };
+        let mut query = crate::dml::select_from(vec![item.clone()], select.from.clone(), None);
+        query.with = with.cloned();
+        let planned = read::plan_query(context, &query, PlanOptions::default())?;
+        let mut names: Vec<&str> = planned.columns.iter().map(|own| own.name.as_str()).collect();
+        let columns = names
+            .iter()
+            .map(|name| {
+                let parts = qualifier.iter().map(String::as_str).chain([*name]);
+                let parts = parts.map(|part| ast::Ident::with_quote('"', part)).collect();
+                ast::SelectItem::UnnamedExpr(ast::Expr::CompoundIdentifier(parts))
+            })
+            .collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
+            return Err(Error::unsupported(
+                "a view of SELECT * with columns of one name",
+                "Name the columns of the view's query.",
+            ));
+        }
+        Ok(Some(columns))
     }
 
     /// The query's text with every relation named by its schema, and the relations that it reads.
@@ -146,6 +217,43 @@ impl VisitorMut for Namer<'_> {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Whether a view's query names this column of one of its tables; `None`: it may name any.
+pub(super) fn reads_column(view: &View, column: &str) -> Option<bool> {
+    /// Words that take a row as a whole.
+    const WHOLE: [&str; 7] =
+        ["NATURAL", "ROW_TO_JSON", "TO_JSON", "TO_JSONB", "JSON_AGG", "JSONB_AGG", "ARRAY_AGG"];
+    let dialect = crate::dialect::Postgres;
+    let tokens = Tokenizer::new(&dialect, &view.query).tokenize().ok()?;
+    let tokens: Vec<Token> =
+        tokens.into_iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect();
+    let mut named = false;
+    for (at, token) in tokens.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|before| tokens.get(before));
+        match token {
+            Token::Mul => match before {
+                Some(Token::Comma | Token::Period) => return None,
+                Some(Token::Word(word)) if word.quote_style.is_none() => {
+                    let word = word.value.to_ascii_uppercase();
+                    if matches!(word.as_str(), "SELECT" | "DISTINCT" | "ALL") {
+                        return None;
+                    }
+                }
+                _ => {}
+            },
+            Token::Word(word) => {
+                let bare = word.quote_style.is_none();
+                if bare && WHOLE.contains(&word.value.to_ascii_uppercase().as_str()) {
+                    return None;
+                }
+                let name = if bare { word.value.to_ascii_lowercase() } else { word.value.clone() };
+                named |= name == column;
+            }
+            _ => {}
+        }
+    }
+    Some(named)
 }
 
 fn columns_of(

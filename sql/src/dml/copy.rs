@@ -1,5 +1,6 @@
 //! COPY FROM and COPY TO.
 
+use arrow::array::AsArray;
 use datafusion::sql::sqlparser::ast;
 use ledger::catalog::Privilege;
 use ledger::{Column, Value};
@@ -21,7 +22,7 @@ impl Session {
     ) -> Result<Outcome, Error> {
         match &copy.what {
             CopyWhat::Table { name, columns } if copy.from => {
-                self.copy_in(copy, name, columns).await
+                self.copy_in(statement, copy, name, columns).await
             }
             CopyWhat::Table { name, columns } => {
                 let catalog = self.catalog()?;
@@ -80,16 +81,11 @@ impl Session {
 
     async fn copy_in(
         &mut self,
+        statement: &Statement,
         copy: &Copy,
         name: &[String],
         columns: &[String],
     ) -> Result<Outcome, Error> {
-        if copy.filter.is_some() {
-            return Err(Error::unsupported(
-                "COPY … WHERE",
-                "Copy into a table of its own and INSERT … SELECT … WHERE from it.",
-            ));
-        }
         let catalog = self.catalog()?;
         let oid = self.find_table(&catalog, name)?;
         self.need_privilege(&catalog, oid, Privilege::Insert)?;
@@ -103,7 +99,17 @@ impl Session {
             options.force_null = places(&names, &copy.force_null, "FORCE_NULL")?;
             options.force_not_null = places(&names, &copy.force_not_null, "FORCE_NOT_NULL")?;
         }
+        let filter = match &copy.filter {
+            None => None,
+            Some(filter) => {
+                // What is wrong with it is said before any row comes.
+                self.evaluate_over(statement, oid, table, &table.name, &[], &holds(filter), &[])
+                    .await?;
+                Some(Box::new((statement.clone(), filter.clone())))
+            }
+        };
         Ok(Outcome::CopyIn(CopyIn {
+            filter,
             columns: copied.iter().map(|own| (own.name.clone(), own.kind.clone())).collect(),
             options,
             table: oid,
@@ -111,6 +117,11 @@ impl Session {
             rows: 0,
         }))
     }
+}
+
+/// The condition as a column.
+fn holds(filter: &ast::Expr) -> Vec<ast::SelectItem> {
+    vec![ast::SelectItem::UnnamedExpr(filter.clone())]
 }
 
 /// The options of COPY TO, with the columns that are always quoted.
@@ -200,11 +211,36 @@ impl CopyIn {
             }
             changes.push(Change::Insert { after });
         }
+        let changes = self.kept(session, table, changes).await?;
         self.rows += changes.len() as u64;
         match session.settle(self.table, &changes).await? {
             Settled::Done => Ok(()),
             Settled::Stale => Err(Error::internal("an insert can't be stale")),
         }
+    }
+
+    /// The rows for which WHERE holds.
+    async fn kept(
+        &self,
+        session: &mut Session,
+        table: &ledger::Table,
+        changes: Vec<Change>,
+    ) -> Result<Vec<Change>, Error> {
+        let Some((statement, filter)) = self.filter.as_deref() else { return Ok(changes) };
+        let rows: Vec<&[Value]> = changes.iter().map(Change::row).collect();
+        let items = holds(filter);
+        let (_, batches) = session
+            .evaluate_over(statement, self.table, table, &table.name, &rows, &items, &[])
+            .await?;
+        let mut held = Vec::with_capacity(changes.len());
+        for batch in &batches {
+            let column = batch.column(0).as_boolean_opt();
+            let column = column.ok_or_else(|| {
+                Error::new("42804", "argument of COPY FROM WHERE must be type boolean")
+            })?;
+            held.extend(column.iter().map(|value| value == Some(true)));
+        }
+        Ok(changes.into_iter().zip(held).filter(|(_, held)| *held).map(|(row, _)| row).collect())
     }
 
     /// All rows are in; gives the tag. The transaction's end commits them.

@@ -58,7 +58,12 @@ impl SequenceFunctions {
         add(
             "lastval",
             Function::row("lastval() bigint", |call, _| {
-                Ok(Datum::Int(session(call)?.last_value()?))
+                let (oid, value) = session(call)?.last_value()?;
+                if call.context.catalog.sequence(oid).is_none() {
+                    return Err(Error::new("55000", "lastval is not yet defined in this session"));
+                }
+                need(call, oid, &[Privilege::Usage, Privilege::Select])?;
+                Ok(Datum::Int(value))
             }),
         );
         Self(all)

@@ -134,6 +134,7 @@ pub(crate) enum Command {
         create: Box<ast::CreateTable>,
         using: Option<String>,
         empty: bool,
+        likes: Vec<Like>,
     },
     AlterRelation {
         kind: RelationKind,
@@ -143,6 +144,19 @@ pub(crate) enum Command {
     },
     /// Any other that sqlparser reads.
     Other(Box<ast::Statement>),
+}
+
+/// `LIKE table` among a table's columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Like {
+    pub(crate) table: Vec<String>,
+    /// How many columns and constraints are written before it.
+    pub(crate) at: usize,
+    pub(crate) defaults: bool,
+    pub(crate) constraints: bool,
+    pub(crate) indexes: bool,
+    pub(crate) identity: bool,
+    pub(crate) comments: bool,
 }
 
 /// A query, with the row locks that it asks for.

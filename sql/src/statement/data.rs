@@ -16,6 +16,7 @@ pub(super) fn read(mut tokens: Tokens<'_>) -> Result<Command, Error> {
     let overriding = if create { None } else { take_overriding(&mut tokens) };
     let using = if create { take_using(&mut tokens) } else { None };
     let empty = create && take_no_data(&mut tokens);
+    let likes = if create { super::like::take(&mut tokens)? } else { Vec::new() };
     order_identity_options(tokens.rest_mut());
     let statement = sqlparser_statement(&tokens)?;
     Ok(match statement {
@@ -30,7 +31,7 @@ pub(super) fn read(mut tokens: Tokens<'_>) -> Result<Command, Error> {
         ast::Statement::Delete(delete) => Command::Delete { delete: Box::new(delete), with: None },
         ast::Statement::Merge(merge) => Command::Merge { merge: Box::new(merge), with: None },
         ast::Statement::CreateTable(create) => {
-            Command::CreateTable { create: Box::new(create), using, empty }
+            Command::CreateTable { create: Box::new(create), using, empty, likes }
         }
         other if using.is_some() && !matches!(other, ast::Statement::CreateIndex(_)) => {
             return Err(tokens.syntax_error());

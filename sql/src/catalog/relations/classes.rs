@@ -1,5 +1,6 @@
 //! `pg_class`, `pg_type`, `pg_sequence`, `pg_rewrite`: what relations there are.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use ledger::catalog::IndexOrigin;
@@ -10,6 +11,7 @@ use super::{Relation, Row, count, fill, int, text};
 use crate::catalog::facts::{BOOTSTRAP_ROLE, Facts};
 use crate::catalog::privileges::{self, Target};
 use crate::catalog::relations;
+use crate::catalog::static_rows;
 use crate::functions::Datum;
 
 /// The access method of tables (`pg_am`): a number that PostgreSQL's releases leave free.
@@ -91,6 +93,22 @@ impl Class<'_> {
     }
 }
 
+/// The row types of the catalogs' relations.
+static ROW_TYPES: LazyLock<BTreeMap<u32, u32>> = LazyLock::new(|| {
+    let Some(types) = relations::find("pg_catalog", "pg_type") else { return BTreeMap::new() };
+    let place = |name: &str| types.columns.iter().position(|column| column.name == name);
+    let (Some(oid), Some(relation)) = (place("oid"), place("typrelid")) else {
+        return BTreeMap::new();
+    };
+    let number = |row: &Row, place: usize| {
+        row.get(place).and_then(|value| u32::try_from(value.int()).ok()).filter(|oid| *oid != 0)
+    };
+    static_rows::rows(types)
+        .iter()
+        .filter_map(|row| Some((number(row, relation)?, number(row, oid)?)))
+        .collect()
+});
+
 static CATALOG_CLASSES: LazyLock<Vec<Vec<Datum>>> = LazyLock::new(|| {
     relations::all()
         .map(|relation| {
@@ -98,7 +116,7 @@ static CATALOG_CLASSES: LazyLock<Vec<Vec<Datum>>> = LazyLock::new(|| {
                 oid: relation.oid,
                 name: relation.name,
                 schema: relation.schema_oid,
-                row_type: 0,
+                row_type: ROW_TYPES.get(&relation.oid).copied().unwrap_or(0),
                 owner: BOOTSTRAP_ROLE,
                 method: 0,
                 pages: 0,
