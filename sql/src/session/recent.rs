@@ -167,8 +167,13 @@ impl Session {
         if self.shared.with_settings(|settings| settings.as_of().is_some()) {
             return None;
         }
+        // Temporary objects are the session's own, and stand before others of their name.
+        if self.temporary.has_temporary() {
+            return None;
+        }
         if let Some(own) = &self.transaction
-            && (own.overlay.catalog().is_some()
+            && (own.overlay.has_temporary()
+                || own.overlay.catalog().is_some()
                 || own.snapshot.is_some()
                 || own.failed
                 || own.isolation != Isolation::ReadCommitted)
