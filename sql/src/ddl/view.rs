@@ -81,7 +81,7 @@ impl Session {
         Ok(Outcome::done("CREATE VIEW"))
     }
 
-    /// `*` becomes the columns that it stands for now: a view doesn't change with its tables.
+    /// `*` becomes the columns that it means today: a view doesn't change with its tables.
     fn spell_stars(
         &self,
         context: &read::QueryContext,
