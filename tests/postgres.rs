@@ -17,7 +17,8 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    /// Makes and starts a cluster with superuser `stele`, encoding UTF8, collation C, time zone UTC.
+    /// Makes and starts a cluster with superuser `stele`, encoding UTF8, collation C with the letters of
+    /// all languages, time zone UTC.
     pub(crate) fn start() -> Self {
         let bin = bin_dir();
         let dir = TempDir::with_prefix("stele-postgres-").expect("a temporary directory");
@@ -28,7 +29,8 @@ impl Postgres {
         let data = this.data();
         run(this
             .tool("initdb")
-            .args(["-U", "stele", "--locale=C", "-E", "UTF8", "-A", "trust", "--no-sync", "-D"])
+            .args(["-U", "stele", "--locale=C", "--lc-ctype=C.UTF-8", "-E", "UTF8"])
+            .args(["-A", "trust", "--no-sync", "-D"])
             .arg(&data));
         let options = format!(
             "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c timezone=UTC \

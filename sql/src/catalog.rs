@@ -38,7 +38,7 @@ pub fn rows(relation: &Relation, facts: &Facts<'_>) -> Result<Vec<Row>, Error> {
 
 /// The rows of a relation that is a query: its columns are found by name, what the query leaves out is NULL.
 fn view_rows(relation: &Relation, text: &str, facts: &Facts<'_>) -> Result<Vec<Row>, Error> {
-    let parsed = Parser::parse_sql(&crate::dialect::Postgres, text)
+    let parsed = Parser::parse_sql(&crate::dialect::Postgres::of_text(text), text)
         .map_err(|error| Error::internal(format!("{}: {error}", relation.name)))?;
     let [Statement::Query(query)] = parsed.as_slice() else {
         return Err(Error::internal(format!("{} is no query", relation.name)));

@@ -26,6 +26,7 @@ mod datetime;
 mod datum;
 mod format;
 pub(crate) mod free;
+pub(crate) mod gathered;
 pub(crate) mod interval;
 mod json;
 mod math;

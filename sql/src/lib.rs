@@ -1,6 +1,7 @@
 //! What was asked for: statements, sessions, transactions, queries. The only crate that names
 //! DataFusion; it knows neither the wire nor consensus.
 
+mod apply;
 pub mod as_of;
 mod cancel;
 pub mod catalog;

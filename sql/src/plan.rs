@@ -17,6 +17,7 @@ use crate::Error;
 use crate::read::QueryContext;
 use crate::types::PgType;
 
+mod apply;
 mod call;
 mod cast;
 mod expression;
@@ -24,6 +25,7 @@ mod from;
 mod grouping;
 mod operator;
 mod query;
+mod row;
 mod rule;
 mod scope;
 mod select;

@@ -14,11 +14,10 @@ use datafusion::common::ParamValues;
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::config::ConfigExtension;
 use datafusion::datasource::TableProvider;
-use datafusion::execution::SessionStateBuilder;
-use datafusion::execution::TaskContext;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -66,6 +65,8 @@ pub struct QueryContext {
     pub session: Option<Arc<dyn Any + Send + Sync>>,
     /// Memory that queries of this node share.
     pub memory: Arc<RuntimeEnv>,
+    /// When the statement must stop, for work that no stream can be dropped in the midst of.
+    pub(crate) bounds: Option<crate::cancel::Bounds>,
 }
 
 impl std::fmt::Debug for QueryContext {
@@ -347,6 +348,8 @@ pub(crate) fn fold_constant(
 fn options(context: &QueryContext) -> datafusion::config::ConfigOptions {
     let mut options = datafusion::config::ConfigOptions::new();
     options.optimizer.max_passes = 3;
+    // `x IS TRUE` is never NULL for the planner, and might be for what runs it: the check takes that for a fault.
+    options.execution.skip_physical_aggregate_schema_check = true;
     options.execution.time_zone = Some("UTC".to_owned());
     options.sql_parser.map_string_types_to_utf8view = false;
     options.extensions.insert(Running(Arc::new(context.clone())));
@@ -412,6 +415,39 @@ pub(crate) fn execute(
     let stream = execute_stream(plan, task)?;
     let schema = Arc::clone(&planned.schema);
     Ok(stream.map(move |batch| dressed(&schema, &batch?)).boxed())
+}
+
+/// What a subquery runs in that is called for each row: one task, under the same context.
+pub(crate) fn inner_state(context: &Arc<QueryContext>) -> SessionState {
+    let config = SessionConfig::from(options(context)).with_target_partitions(1);
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(Arc::clone(&context.memory))
+        .with_default_features()
+        .build();
+    // Asked from a session, it hands its options to the functions it plans.
+    SessionContext::new_with_state(state).state()
+}
+
+/// What runs an optimized plan.
+pub(crate) async fn physical(
+    state: &SessionState,
+    plan: &LogicalPlan,
+) -> Result<Arc<dyn ExecutionPlan>, Error> {
+    let planning = state.query_planner().create_physical_plan(plan, state);
+    Ok(match state.config_options().extensions.get::<Running>().cloned() {
+        Some(running) => while_planning(running, planning).await?,
+        None => planning.await?,
+    })
+}
+
+/// The plan as DataFusion's optimizer leaves it.
+pub(crate) fn optimized(state: &SessionState, plan: &LogicalPlan) -> Result<LogicalPlan, Error> {
+    let running = state.config_options().extensions.get::<Running>().cloned();
+    let before = PLANNING.replace(running);
+    let result = state.optimize(plan);
+    PLANNING.set(before);
+    Ok(result?)
 }
 
 thread_local! {

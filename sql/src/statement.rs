@@ -7,6 +7,7 @@ mod cursor;
 mod data;
 mod like;
 mod refused;
+pub(crate) mod rewrite;
 mod roles;
 mod sequences;
 mod session;
@@ -32,7 +33,8 @@ use crate::session::plans::Slot;
 /// The deepest nesting of a statement; past it 54001.
 const DEPTH: usize = 120;
 
-static DIALECT: Postgres = Postgres;
+static DIALECT: Postgres = Postgres { versions: false };
+static WITH_VERSIONS: Postgres = Postgres { versions: true };
 
 /// One statement of a client's text.
 #[derive(Clone, Debug)]
@@ -90,7 +92,7 @@ impl Statement {
 /// # Errors
 /// 42601 with a position; 54001 when it is nested too deeply; 0A000.
 pub fn parse(text: &str) -> Result<Vec<Statement>, Error> {
-    let dialect = Postgres;
+    let dialect = Postgres::default();
     let tokens =
         Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| Error::Syntax {
             message: tokenizer_message(&error.message),
@@ -126,6 +128,7 @@ fn finish(
     if tokens.is_empty() {
         return Ok(());
     }
+    let tokens = rewrite::rewrite(source, tokens)?;
     let command = command_of(Tokens::new(source, tokens))?;
     statements.push(Statement::new(command, Arc::clone(source), range));
     Ok(())
@@ -164,8 +167,11 @@ fn with_parser<T>(
     tokens: &Tokens<'_>,
     rule: impl FnOnce(&mut Parser<'static>) -> Result<T, ParserError>,
 ) -> Result<T, Error> {
-    let mut parser =
-        Parser::new(&DIALECT).with_recursion_limit(DEPTH).with_tokens_with_locations(tokens.rest());
+    let rest = tokens.rest();
+    let versions = rest.iter().any(|token| Tokens::is_word(&token.token, "SYSTEM_TIME"));
+    let mut parser = Parser::new(if versions { &WITH_VERSIONS } else { &DIALECT })
+        .with_recursion_limit(DEPTH)
+        .with_tokens_with_locations(rest);
     let parsed = rule(&mut parser).map_err(|error| tokens.parser_error(&error))?;
     let next = parser.peek_token();
     if next.token == Token::EOF { Ok(parsed) } else { Err(tokens.syntax_error_at(&next)) }
@@ -176,7 +182,7 @@ fn with_parser<T>(
 /// # Errors
 /// 42601.
 pub(crate) fn parse_expression(text: &str) -> Result<ast::Expr, Error> {
-    let dialect = Postgres;
+    let dialect = Postgres::default();
     let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| {
         Error::Syntax { message: tokenizer_message(&error.message), position: None }
     })?;

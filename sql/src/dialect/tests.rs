@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use super::Postgres;
 
 fn read(text: &str) -> String {
-    let mut parser = Parser::new(&Postgres).try_with_sql(text).unwrap();
+    let mut parser = Parser::new(&Postgres { versions: false }).try_with_sql(text).unwrap();
     format!("{:?}", parser.parse_expr().unwrap())
 }
 

@@ -16,6 +16,7 @@ use crate::functions::{Datum, datum_at};
 use crate::outcome::{Outcome, Parameter};
 use crate::session::Session;
 use crate::statement::Statement;
+use crate::statement::rewrite::{DEFAULTS, NOTHING};
 use crate::types::PgType;
 
 /// A WHEN clause, with the place of its first expression among the query's columns.
@@ -26,9 +27,14 @@ struct Clause<'a> {
 }
 
 enum Action<'a> {
-    Insert { columns: Vec<ColumnNumber>, values: Vec<Option<&'a ast::Expr>> },
+    Insert {
+        columns: Vec<ColumnNumber>,
+        values: Vec<Option<&'a ast::Expr>>,
+    },
     Update(Vec<(ColumnNumber, Set<'a>)>),
     Delete,
+    /// `DO NOTHING`
+    Nothing,
 }
 
 impl Session {
@@ -55,6 +61,7 @@ impl Session {
                 Action::Insert { .. } => Privilege::Insert,
                 Action::Update(_) => Privilege::Update,
                 Action::Delete => Privilege::Delete,
+                Action::Nothing => continue,
             };
             self.need_privilege(&catalog, oid, privilege)?;
         }
@@ -111,6 +118,9 @@ impl Session {
                     changes.push(Change::Insert { after });
                     continue;
                 }
+                if matches!(clause.action, Action::Nothing) {
+                    continue;
+                }
                 let version = crate::rows::version_at(batch.column(0), place)?;
                 if !seen.insert(version) {
                     return Err(Error::new(
@@ -138,7 +148,7 @@ impl Session {
                         let after = self.updated(table, sets, &before, values)?;
                         Change::Update { old: version, before, after }
                     }
-                    Action::Delete | Action::Insert { .. } => {
+                    Action::Delete | Action::Nothing | Action::Insert { .. } => {
                         Change::Delete { old: version, before }
                     }
                 });
@@ -219,7 +229,7 @@ fn clauses_of<'a>(
             Action::Update(sets) => {
                 sets.iter().filter(|(_, set)| matches!(set, Set::Expression(_))).count()
             }
-            Action::Delete => 0,
+            Action::Delete | Action::Nothing => 0,
         };
         clauses.push(Clause { guard, action, first });
         first += width;
@@ -234,11 +244,24 @@ fn action_of<'a>(table: &Table, action: &'a ast::MergeAction) -> Result<Action<'
             if update.update_predicate.is_some() || update.delete_predicate.is_some() {
                 return Err(Error::new("42601", "syntax error in MERGE: WHERE after UPDATE"));
             }
+            if let [assignment] = update.assignments.as_slice()
+                && let ast::AssignmentTarget::ColumnName(name) = &assignment.target
+                && is_marker(name, NOTHING)
+            {
+                return Ok(Action::Nothing);
+            }
             Ok(Action::Update(sets_of(table, &update.assignments)?))
         }
         ast::MergeAction::Insert(insert) => {
             if insert.insert_predicate.is_some() {
                 return Err(Error::new("42601", "syntax error in MERGE: WHERE after INSERT"));
+            }
+            match insert.columns.as_slice() {
+                [name] if is_marker(name, NOTHING) => return Ok(Action::Nothing),
+                [name] if is_marker(name, DEFAULTS) => {
+                    return Ok(Action::Insert { columns: Vec::new(), values: Vec::new() });
+                }
+                _ => {}
             }
             let columns = target_columns(table, &insert.columns)?;
             let ast::MergeInsertKind::Values(values) = &insert.kind else {
@@ -298,7 +321,7 @@ fn merge_query<'t>(
                     }
                 }
             }
-            Action::Delete => {}
+            Action::Delete | Action::Nothing => {}
         }
     }
     let join = ast::Join {
@@ -310,6 +333,11 @@ fn merge_query<'t>(
     let mut query = select_from(items, vec![from], None);
     query.with = with.cloned();
     Ok((query, targets))
+}
+
+/// Whether the name is one that the rewriting of tokens put in place of an action.
+fn is_marker(name: &ast::ObjectName, marker: &str) -> bool {
+    matches!(name.0.as_slice(), [ast::ObjectNamePart::Identifier(ident)] if ident.value == marker)
 }
 
 fn unnamed(expression: ast::Expr) -> ast::SelectItem {

@@ -189,23 +189,37 @@ impl Session {
     }
 }
 
-/// One column of a query that gives so many.
+/// One column of a query that gives so many: the query is asked whole, since its rows may hang on all columns.
 fn column_of_query(query: &ast::Query, at: usize, wanted: usize) -> Result<ast::Expr, Error> {
-    let mut query = query.clone();
-    let ast::SetExpr::Select(select) = query.body.as_mut() else {
-        return Err(Error::unsupported("SET (…) = this query", "Write a plain SELECT."));
+    if let ast::SetExpr::Select(select) = query.body.as_ref() {
+        let plain = select.projection.iter().all(|item| {
+            matches!(item, ast::SelectItem::UnnamedExpr(_) | ast::SelectItem::ExprWithAlias { .. })
+        });
+        if !plain {
+            return Err(Error::unsupported("SET (…) = (SELECT * …)", "Name the columns."));
+        }
+        if select.projection.len() != wanted {
+            return Err(Error::new("42601", "number of columns does not match number of values"));
+        }
+    }
+    let name = |at: usize| ast::Ident::with_quote('"', format!("s{at}"));
+    let columns = (0..wanted).map(|at| ast::TableAliasColumnDef::from_name(&format!("s{at}")));
+    let from = ast::TableWithJoins {
+        relation: ast::TableFactor::Derived {
+            lateral: false,
+            subquery: Box::new(query.clone()),
+            alias: Some(ast::TableAlias {
+                explicit: true,
+                name: ast::Ident::new("set"),
+                columns: columns.collect(),
+                at: None,
+            }),
+            sample: None,
+        },
+        joins: Vec::new(),
     };
-    let plain = select.projection.iter().all(|item| {
-        matches!(item, ast::SelectItem::UnnamedExpr(_) | ast::SelectItem::ExprWithAlias { .. })
-    });
-    if !plain {
-        return Err(Error::unsupported("SET (…) = (SELECT * …)", "Name the columns."));
-    }
-    if select.projection.len() != wanted {
-        return Err(Error::new("42601", "number of columns does not match number of values"));
-    }
-    select.projection = vec![select.projection.remove(at)];
-    Ok(ast::Expr::Subquery(Box::new(query)))
+    let item = ast::SelectItem::UnnamedExpr(ast::Expr::Identifier(name(at)));
+    Ok(ast::Expr::Subquery(Box::new(select_from(vec![item], vec![from], None))))
 }
 
 /// RETURNING of a statement that reads other tables, too, gives columns of its own table.

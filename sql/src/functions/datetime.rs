@@ -2,6 +2,7 @@
 
 use ledger::Decimal;
 use ledger::text::time::{date_of, days_of};
+use std::cmp::Ordering;
 
 use super::cast::{shaped, to_local, to_utc};
 use super::text::{int, text};
@@ -18,6 +19,10 @@ const SECOND: i64 = 1_000_000;
 pub(super) fn functions() -> Vec<Function> {
     let mut all = clocks();
     all.extend(arithmetic());
+    for kind in ["time", "timestamp", "timestamptz"] {
+        let signature = format!("overlaps({kind}, {kind}, {kind}, {kind}) boolean");
+        all.push(Function::row(&signature, |_, a| Ok(overlaps(a))).with_nulls());
+    }
     for kind in ["timestamp", "timestamptz", "date", "time", "interval"] {
         for (name, scale) in [("extract", 0), ("stele_extract_3", 3), ("stele_extract_6", 6)] {
             let shape = Numeric { precision: 38, scale, digits: Digits::Fixed };
@@ -218,11 +223,7 @@ fn arithmetic() -> Vec<Function> {
             Ok(Datum::Interval(span(a, 1).times(seconds(a, 0))?))
         }),
         Function::row("stele_over(interval, double precision) interval", |_, a| {
-            let divisor = seconds(a, 1);
-            if divisor == 0.0 {
-                return Err(Error::new("22012", "division by zero"));
-            }
-            Ok(Datum::Interval(span(a, 0).times(1.0 / divisor)?))
+            Ok(Datum::Interval(span(a, 0).divided(seconds(a, 1))?))
         }),
         Function::row("stele_negate(interval) interval", |_, a| {
             Ok(Datum::Interval(span(a, 0).negated()?))
@@ -595,5 +596,32 @@ fn of_local(unit: &str, local: i64) -> Option<Decimal> {
         }
         "epoch" => fraction(local, 6),
         _ => of_time(unit, local.rem_euclid(DAY)),
+    }
+}
+
+/// Whether two periods share a moment. The ends of each may stand in any order, and one of them may be NULL.
+fn overlaps(args: &[Datum]) -> Datum {
+    let period = |from: usize| {
+        let end = |at: usize| args.get(at).filter(|end| !end.is_null()).map(Datum::moment);
+        match (end(from), end(from + 1)) {
+            (None, None) => None,
+            (Some(one), None) | (None, Some(one)) => Some((one, None)),
+            (Some(a), Some(b)) => Some((a.min(b), Some(a.max(b)))),
+        }
+    };
+    let (Some((a, a_end)), Some((b, b_end))) = (period(0), period(2)) else { return Datum::Null };
+    let known = |is: Option<bool>| is.map_or(Datum::Null, Datum::Bool);
+    match a.cmp(&b) {
+        Ordering::Equal => known((a_end.is_some() && b_end.is_some()).then_some(true)),
+        Ordering::Greater => known(match b_end {
+            Some(end) if a < end => Some(true),
+            Some(_) => a_end.map(|_| false),
+            None => None,
+        }),
+        Ordering::Less => known(match a_end {
+            Some(end) if b < end => Some(true),
+            Some(_) => b_end.map(|_| false),
+            None => None,
+        }),
     }
 }

@@ -47,10 +47,25 @@ impl Span {
     ///
     /// # Errors
     /// 22008 when a field overflows.
-    #[expect(clippy::cast_precision_loss, reason = "PostgreSQL computes in double precision too")]
     pub fn times(&self, factor: f64) -> Result<Self, Error> {
-        let months = f64::from(self.months) * factor;
-        let days = f64::from(self.days) * factor;
+        self.scaled(|field| field * factor)
+    }
+
+    /// Divided; fractions spill as those of a product do.
+    ///
+    /// # Errors
+    /// 22012 for zero, 22008 when a field overflows.
+    pub fn divided(&self, by: f64) -> Result<Self, Error> {
+        if by == 0.0 {
+            return Err(Error::new("22012", "division by zero"));
+        }
+        self.scaled(|field| field / by)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "PostgreSQL computes in double precision too")]
+    fn scaled(&self, scale: impl Fn(f64) -> f64) -> Result<Self, Error> {
+        let months = scale(f64::from(self.months));
+        let days = scale(f64::from(self.days));
         let whole_months = whole(months)?;
         let whole_days = whole(days)?;
         let spilled_days = rounded_micros((months - f64::from(whole_months)) * 30.0);
@@ -64,7 +79,7 @@ impl Span {
             days = days.checked_add(more).ok_or_else(overflow)?;
             seconds -= f64::from(more) * 86_400.0;
         }
-        let micros = self.micros as f64 * factor + seconds * SECOND;
+        let micros = scale(self.micros as f64) + seconds * SECOND;
         Ok(Self { months: whole_months, days, micros: micros_of(micros)? })
     }
 

@@ -1,7 +1,6 @@
 //! What a session knows of itself, and values made by chance.
 
 use super::{Datum, Function};
-use crate::types::PgType;
 
 pub(super) fn functions() -> Vec<Function> {
     let mut all = vec![
@@ -9,8 +8,8 @@ pub(super) fn functions() -> Vec<Function> {
             Ok(Datum::Uuid(uuid::Uuid::new_v4().into_bytes()))
         })
         .volatile(),
-        Function::row("pg_typeof(any) text", |c, _| {
-            Ok(c.kinds.first().map(PgType::to_string).unwrap_or_default().into())
+        Function::row("pg_typeof(any) regtype", |c, _| {
+            Ok(Datum::Int(c.kinds.first().map_or(0, |kind| i64::from(kind.oid()))))
         })
         .with_nulls(),
         Function::row("num_nulls(variadic any) integer", |_, a| {

@@ -9,18 +9,24 @@ use datafusion::sql::sqlparser::ast;
 
 use super::cast::{literal, needed, numeric_shape};
 use super::scope::Clause;
-use super::{Allowed, Binder, Typed, column, fold_name};
+use super::{Allowed, Binder, Typed, column, fold, fold_name};
 use crate::Error;
-use crate::functions::{self, Function, Returns};
+use crate::functions::{self, Datum, Function, Returns};
 use crate::types::{Category, PgType};
 
 pub(crate) mod aggregate;
+
+/// Functions whose arguments have names. Those left away are 0.
+const NAMED: &[(&str, &[&str])] =
+    &[("make_interval", &["years", "months", "weeks", "days", "hours", "mins", "secs"])];
 
 /// A call taken apart.
 pub(crate) struct CallNode<'n> {
     pub(crate) schema: Option<String>,
     pub(crate) name: String,
     pub(crate) args: Vec<&'n ast::Expr>,
+    /// `f(name => value)`
+    pub(crate) named: Vec<(String, &'n ast::Expr)>,
     /// `f(*)`
     pub(crate) star: bool,
     pub(crate) distinct: bool,
@@ -56,7 +62,7 @@ impl Binder<'_> {
         }
         let call = take_apart(schema, name, node)?;
         let plain = call.schema.as_deref().is_none_or(|schema| schema == "pg_catalog");
-        if plain {
+        if plain && call.named.is_empty() {
             if node.over.is_some() {
                 return self.window_call(&call);
             }
@@ -79,7 +85,37 @@ impl Binder<'_> {
             return Err(Error::new("42809", format!("{} is not an aggregate function", call.name)));
         }
         let args = call.args.iter().map(|arg| self.expr(arg)).collect::<Result<Vec<_>, _>>()?;
+        if call.named.is_empty() {
+            return self.call_in(call.schema.as_deref(), &call.name, args);
+        }
+        let args = self.with_named(&call, args)?;
         self.call_in(call.schema.as_deref(), &call.name, args)
+    }
+
+    /// The arguments by position, with those given by name at theirs and defaults between.
+    fn with_named(&mut self, call: &CallNode<'_>, args: Vec<Typed>) -> Result<Vec<Typed>, Error> {
+        let unknown = || {
+            let names: Vec<String> = call.named.iter().map(|(n, _)| format!("{n} =>")).collect();
+            Error::new(
+                "42883",
+                format!("function {}({}) does not exist", call.name, names.join(", ")),
+            )
+        };
+        let names = NAMED.iter().find(|(name, _)| *name == call.name).map(|(_, names)| *names);
+        let names = names.ok_or_else(unknown)?;
+        let first = args.len();
+        let mut all: Vec<Option<Typed>> = args.into_iter().map(Some).collect();
+        all.resize(names.len().max(first), None);
+        for (name, node) in &call.named {
+            let at = names.iter().position(|known| known == name).ok_or_else(unknown)?;
+            let value = self.expr(node)?;
+            let slot = all.get_mut(at).filter(|slot| slot.is_none()).ok_or_else(|| {
+                Error::new("42601", format!("argument name \"{name}\" used more than once"))
+            })?;
+            *slot = Some(value);
+        }
+        let zero = || Typed::new(literal(ScalarValue::from(0_i32)), PgType::Int4);
+        Ok(all.into_iter().map(|arg| arg.unwrap_or_else(zero)).collect())
     }
 
     /// Functions whose arguments follow rules of their own.
@@ -133,6 +169,16 @@ impl Binder<'_> {
                 ));
             }
             "grouping" => self.grouping_call(&call.args)?,
+            "pg_typeof" => {
+                let values = args(self)?;
+                let [value] =
+                    <[Typed; 1]>::try_from(values).map_err(|_| wrong_count("pg_typeof"))?;
+                if value.kind != PgType::Unknown {
+                    return self.call("pg_typeof", vec![value]).map(Some);
+                }
+                let oid = Datum::Int(i64::from(PgType::Unknown.oid()));
+                self.constant(&PgType::Reg(crate::types::Reg::Type), oid)?
+            }
             _ => return Ok(None),
         }))
     }
@@ -314,6 +360,7 @@ pub(crate) fn take_apart<'n>(
         schema,
         name,
         args: Vec::new(),
+        named: Vec::new(),
         star: false,
         distinct: false,
         order_by: Vec::new(),
@@ -322,15 +369,36 @@ pub(crate) fn take_apart<'n>(
     let ast::FunctionArguments::List(list) = &node.args else { return Ok(call) };
     call.distinct = matches!(list.duplicate_treatment, Some(ast::DuplicateTreatment::Distinct));
     for arg in &list.args {
+        let positional = call.args.len();
         match arg {
+            // The older way to name an argument.
+            ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(ast::Expr::BinaryOp {
+                left,
+                op: ast::BinaryOperator::Assignment,
+                right,
+            })) => match left.as_ref() {
+                ast::Expr::Identifier(name) => call.named.push((fold(name), right)),
+                _ => return Err(Error::new("42601", "syntax error at or near \":=\"")),
+            },
             ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => call.args.push(expr),
             ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Wildcard) => call.star = true,
+            ast::FunctionArg::Named { name, arg: ast::FunctionArgExpr::Expr(expr), .. } => {
+                call.named.push((fold(name), expr));
+            }
+            ast::FunctionArg::ExprNamed {
+                name: ast::Expr::Identifier(name),
+                arg: ast::FunctionArgExpr::Expr(expr),
+                ..
+            } => call.named.push((fold(name), expr)),
             _ => {
                 return Err(Error::unsupported(
-                    "a named argument",
+                    format!("the argument {arg}"),
                     "Give the arguments by position.",
                 ));
             }
+        }
+        if call.args.len() > positional && !call.named.is_empty() {
+            return Err(Error::new("42601", "positional argument cannot follow named argument"));
         }
     }
     for clause in &list.clauses {

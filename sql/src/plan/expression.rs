@@ -8,18 +8,12 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Like, Operator};
 use datafusion::sql::sqlparser::ast;
 
 use super::cast::literal;
+use super::row::row_items;
 use super::{Allowed, Binder, Typed, fold};
 use crate::Error;
 use crate::functions::{Datum, Function, scalar_of};
 use crate::types::{PgType, type_of_ast};
 
-/// `ROW(…)`: a record of its arguments.
-static RECORD: LazyLock<Arc<Function>> = LazyLock::new(|| {
-    Arc::new(
-        Function::row("row(variadic any) record", |_, a| Ok(Datum::Record(a.to_vec())))
-            .with_nulls(),
-    )
-});
 /// `ARRAY[…]`
 static ARRAY: LazyLock<Arc<Function>> = LazyLock::new(|| {
     Arc::new(
@@ -28,21 +22,33 @@ static ARRAY: LazyLock<Arc<Function>> = LazyLock::new(|| {
     )
 });
 
-/// A record of these values, its fields so named.
-pub(crate) fn record(values: Vec<Typed>, names: Vec<String>) -> Typed {
-    let kinds: Vec<PgType> = values.iter().map(|value| value.kind.clone()).collect();
-    let kind = PgType::Record(names.into_iter().zip(kinds.clone()).collect());
-    let args = values.into_iter().map(|value| value.expr).collect();
-    Typed::new(RECORD.call(args, kinds, kind.clone()), kind)
-}
-
 impl Binder<'_> {
     /// Any expression.
     pub(crate) fn expr(&mut self, node: &ast::Expr) -> Result<Typed, Error> {
         self.deeper()?;
+        let keeps = matches!(
+            node,
+            ast::Expr::Nested(_)
+                | ast::Expr::InSubquery { .. }
+                | ast::Expr::AnyOp { .. }
+                | ast::Expr::BinaryOp {
+                    op: ast::BinaryOperator::And | ast::BinaryOperator::Or,
+                    ..
+                }
+        );
+        let depth = self.levels.len();
+        let certain = self.levels.last().is_some_and(|level| level.certain);
+        self.set_certain(depth, certain && keeps);
         let result = self.expr_here(node);
+        self.set_certain(depth, certain);
         self.depth -= 1;
         result
+    }
+
+    fn set_certain(&mut self, depth: usize, certain: bool) {
+        if let Some(level) = depth.checked_sub(1).and_then(|at| self.levels.get_mut(at)) {
+            level.certain = certain;
+        }
     }
 
     fn expr_here(&mut self, node: &ast::Expr) -> Result<Typed, Error> {
@@ -86,10 +92,18 @@ impl Binder<'_> {
                     Some("C" | "c" | "POSIX" | "default" | "ucs_basic" | "unicode") => {
                         self.expr(expr)
                     }
-                    _ => Err(Error::unsupported(
+                    Some(known) if is_collation(known) => Err(Error::unsupported(
                         format!("collation \"{}\"", name.join(".")),
                         "Texts are compared by bytes (collation \"C\").",
                     )),
+                    _ => Err(Error::new(
+                        "42704",
+                        format!(
+                            "collation \"{}\" for encoding \"UTF8\" does not exist",
+                            name.join(".")
+                        ),
+                    )
+                    .at(self.position(collation))),
                 }
             }
             E::Interval(interval) => self.interval(interval),
@@ -317,10 +331,13 @@ impl Binder<'_> {
             return Ok(Typed::new(Expr::Not(Box::new(value)), PgType::Bool));
         }
         if op == U::Minus
-            && let ast::Expr::Value(value) = operand
-            && let ast::Value::Number(text, _) = &value.value
+            && let Some(text) = signed_number(operand)
         {
-            return self.number(&format!("-{text}"));
+            let opposite = match text.strip_prefix('-') {
+                Some(positive) => positive.to_owned(),
+                None => format!("-{text}"),
+            };
+            return self.number(&opposite);
         }
         let value = self.expr(operand)?;
         let name = match op {
@@ -354,64 +371,12 @@ impl Binder<'_> {
         if let Some(rows) = self.row_comparison(left, op, right)? {
             return Ok(rows);
         }
+        if *op == B::Overlaps {
+            return self.overlaps(left, right).map_err(|error| error.at(self.position(node)));
+        }
         let left = self.expr(left)?;
         let right = self.expr(right)?;
         self.binary(left, op, right).map_err(|error| error.at(self.position(node)))
-    }
-
-    /// `(a, b) = (c, d)`, `(a, b) < (c, d)`: field by field.
-    fn row_comparison(
-        &mut self,
-        left: &ast::Expr,
-        op: &ast::BinaryOperator,
-        right: &ast::Expr,
-    ) -> Result<Option<Typed>, Error> {
-        use ast::BinaryOperator as B;
-        let (Some(left), Some(right)) = (row_items(left), row_items(right)) else {
-            return Ok(None);
-        };
-        if left.len() != right.len() {
-            return Err(Error::new("42601", "unequal number of entries in row expressions"));
-        }
-        let mut pairs = Vec::with_capacity(left.len());
-        for (a, b) in left.iter().zip(right) {
-            pairs.push((self.expr(a)?, self.expr(&b)?));
-        }
-        let strict = match op {
-            B::Eq | B::NotEq => B::Eq,
-            B::Lt | B::LtEq => B::Lt,
-            B::Gt | B::GtEq => B::Gt,
-            _ => return Ok(None),
-        };
-        let mut result: Option<Expr> = None;
-        for (index, (a, b)) in pairs.into_iter().enumerate().rev() {
-            let _last = index;
-            let equal = self.binary(a.clone(), &B::Eq, b.clone())?.expr;
-            result = Some(match (&result, op) {
-                (None, B::Eq | B::NotEq) => equal,
-                (Some(rest), B::Eq | B::NotEq) => equal.and(rest.clone()),
-                (None, _) => self.binary(a, op, b)?.expr,
-                (Some(rest), _) => {
-                    let first = self.binary(a, &strict, b)?.expr;
-                    first.or(equal.and(rest.clone()))
-                }
-            });
-        }
-        let result = result.ok_or_else(|| Error::new("42601", "an empty row"))?;
-        let result = if *op == B::NotEq { Expr::Not(Box::new(result)) } else { result };
-        Ok(Some(Typed::new(result, PgType::Bool)))
-    }
-
-    fn row(&mut self, values: Vec<Typed>) -> Result<Typed, Error> {
-        let values =
-            values.into_iter().map(|value| self.settled(value)).collect::<Result<Vec<_>, _>>()?;
-        let names = (1..=values.len()).map(|i| format!("f{i}")).collect();
-        Ok(record(values, names))
-    }
-
-    pub(crate) fn row_of(&mut self, items: &[ast::Expr]) -> Result<Typed, Error> {
-        let values = items.iter().map(|item| self.expr(item)).collect::<Result<Vec<_>, _>>()?;
-        self.row(values)
     }
 
     fn array(&mut self, items: &[ast::Expr]) -> Result<Typed, Error> {
@@ -705,23 +670,25 @@ impl Binder<'_> {
     }
 }
 
-/// The items of `(a, b)` or `ROW(a, b)`.
-fn row_items(node: &ast::Expr) -> Option<Vec<ast::Expr>> {
+/// Collations that a PostgreSQL may have and Stele doesn't: `en_US`, `de-x-icu`.
+fn is_collation(name: &str) -> bool {
+    name.ends_with("-x-icu") || matches!(name.as_bytes().get(2), Some(b'_' | b'-'))
+}
+
+/// The text of a number with its sign, however it is put in parentheses.
+fn signed_number(node: &ast::Expr) -> Option<String> {
     match node {
-        ast::Expr::Nested(inner) => row_items(inner),
-        ast::Expr::Tuple(items) => Some(items.clone()),
-        ast::Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("row") => {
-            match &function.args {
-                ast::FunctionArguments::List(list) => list
-                    .args
-                    .iter()
-                    .map(|arg| match arg {
-                        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(e)) => Some(e.clone()),
-                        _ => None,
-                    })
-                    .collect(),
-                _ => None,
-            }
+        ast::Expr::Nested(inner) => signed_number(inner),
+        ast::Expr::Value(value) => match &value.value {
+            ast::Value::Number(text, _) => Some(text.clone()),
+            _ => None,
+        },
+        ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => {
+            let text = signed_number(expr)?;
+            Some(match text.strip_prefix('-') {
+                Some(positive) => positive.to_owned(),
+                None => format!("-{text}"),
+            })
         }
         _ => None,
     }

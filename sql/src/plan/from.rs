@@ -6,6 +6,7 @@ use datafusion::common::{Column, JoinType, UnnestOptions};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast;
 
+use super::apply::Use;
 use super::query::rename;
 use super::scope::{Clause, Level, Relation, Scope, ScopeColumn};
 use super::{Binder, Output, Rows, Typed, column, fold, fold_name, project};
@@ -80,7 +81,7 @@ impl Binder<'_> {
         let visible = left.as_ref().map(|(_, scope)| scope.clone()).unwrap_or_default();
         let first = self.factor(&item.relation, &visible)?;
         let (mut plan, mut scope, mut pending) = match (first, left) {
-            (Right::Rows(plan, scope), Some(left)) if is_lateral(&plan, &visible) => {
+            (Right::Rows(plan, scope), Some(left)) if is_lateral(&plan, &visible)? => {
                 let (plan, scope) = self.lateral_join(left, plan, scope, JoinType::Inner, None)?;
                 (plan, scope, None)
             }
@@ -131,6 +132,10 @@ impl Binder<'_> {
                 ));
             }
         };
+        let cross = matches!(join.join_operator, J::CrossJoin(_));
+        if !cross && matches!(constraint, ast::JoinConstraint::None) {
+            return Err(Error::new("42601", "a join needs ON or USING"));
+        }
         let visible = left.1.clone();
         let right = self.factor(&join.relation, &visible)?;
         let (right_plan, right_scope) = match right {
@@ -140,7 +145,7 @@ impl Binder<'_> {
             Right::Lists(lists) => self.standalone(lists)?,
             Right::Rows(plan, scope) => (plan, scope),
         };
-        if is_lateral(&right_plan, &visible) {
+        if is_lateral(&right_plan, &visible)? {
             let on = match constraint {
                 ast::JoinConstraint::On(on) => Some(on),
                 ast::JoinConstraint::None => None,
@@ -151,10 +156,6 @@ impl Binder<'_> {
         let (left_plan, left_scope) = left;
         match constraint {
             ast::JoinConstraint::None => {
-                let cross = matches!(join.join_operator, J::CrossJoin(_));
-                if !cross && kind != JoinType::Inner {
-                    return Err(Error::new("42601", "a join needs ON or USING"));
-                }
                 let plan = LogicalPlanBuilder::from(left_plan).cross_join(right_plan)?.build()?;
                 Ok((plan, left_scope.beside(right_scope)?))
             }
@@ -186,7 +187,7 @@ impl Binder<'_> {
         }
     }
 
-    fn on(&mut self, scope: &Scope, node: &ast::Expr) -> Result<Expr, Error> {
+    pub(super) fn on(&mut self, scope: &Scope, node: &ast::Expr) -> Result<Expr, Error> {
         self.levels.push(Level::new(scope.clone()));
         self.level()?.clause = Clause::On;
         let condition = self.truth(node, "JOIN/ON");
@@ -520,10 +521,15 @@ impl Binder<'_> {
             {
                 self.unnested(plan, scope, lists, true)
             }
-            _ => Err(Error::unsupported(
-                "this join with a function of the left side's columns",
-                "Use LEFT JOIN LATERAL … ON true, or an inner join.",
-            )),
+            (_, ast::JoinConstraint::On(on)) => {
+                let mut lists = lists;
+                for (list, _) in &mut lists.lists {
+                    *list = super::apply::seen_from_inside(list.clone(), &plan, &scope)?;
+                }
+                let (right, right_scope) = self.standalone(lists)?;
+                self.lateral_join((plan, scope), right, right_scope, kind, Some(on))
+            }
+            _ => Err(Error::unsupported("USING with a function of the left side", "Use ON.")),
         }
     }
 
@@ -660,6 +666,13 @@ impl Binder<'_> {
                 "the combining JOIN type must be INNER or LEFT for a LATERAL reference",
             ));
         }
+        let beyond = right.all_out_ref_exprs().iter().any(|expr| match expr {
+            Expr::OuterReferenceColumn(_, c) => !left_scope.makes(&c.name),
+            _ => false,
+        });
+        if beyond || !super::apply::moves_up(&right, Use::Rows) {
+            return self.lateral_apply((left, left_scope), right, right_scope, kind, on);
+        }
         let scope = left_scope.beside(right_scope)?;
         let condition = match on {
             Some(on) => self.on(&scope, on)?,
@@ -672,13 +685,18 @@ impl Binder<'_> {
 }
 
 /// Whether the plan refers to columns of the items beside it.
-fn is_lateral(plan: &LogicalPlan, visible: &Scope) -> bool {
-    plan.all_out_ref_exprs().iter().any(|expr| match expr {
-        Expr::OuterReferenceColumn(_, c) => {
-            visible.relations.iter().any(|r| r.columns.iter().any(|v| v.column == c.name))
-        }
-        _ => false,
-    })
+fn is_lateral(plan: &LogicalPlan, visible: &Scope) -> Result<bool, Error> {
+    use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            found |= expr.exists(|part| {
+                Ok(matches!(part, Expr::OuterReferenceColumn(_, c) if visible.makes(&c.name)))
+            })?;
+            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })
+    })?;
+    Ok(found)
 }
 
 fn may_be_lateral(factor: &ast::TableFactor) -> bool {

@@ -319,14 +319,23 @@ impl Binder<'_> {
         }
         let mut plan =
             std::mem::replace(&mut bound.plan, LogicalPlanBuilder::empty(false).build()?);
-        if !computed.is_empty() {
-            let mut exprs: Vec<(Expr, String)> = plan
-                .schema()
-                .fields()
-                .iter()
-                .map(|field| (column(field.name()), field.name().clone()))
-                .collect();
-            exprs.extend(computed.clone());
+        // What is aggregated becomes columns, too: an expression that stands in several calls is computed once.
+        let mut lifted = computed.clone();
+        for (expr, _) in &mut aggregates {
+            if let Expr::AggregateFunction(call) = expr
+                && call.func.name() != "grouping"
+            {
+                let params = &mut call.params;
+                let order = params.order_by.iter_mut().map(|item| &mut item.expr);
+                let filter = params.filter.iter_mut().map(|filter| &mut **filter);
+                for part in params.args.iter_mut().chain(filter).chain(order) {
+                    self.lift(part, &mut lifted);
+                }
+            }
+        }
+        if !lifted.is_empty() {
+            let mut exprs = super::select::columns_of_plan(&plan);
+            exprs.extend(lifted);
             plan = project(plan, exprs)?;
             // GROUPING's arguments are the computed columns now.
             for (expr, _) in &mut aggregates {

@@ -77,6 +77,12 @@ impl Binder<'_> {
         for item in order {
             let output = self.output_of(&rows.columns, &item.expr, true)?.cloned();
             let Some(output) = output else {
+                if let ast::Expr::Identifier(ident) = &item.expr {
+                    return Err(Error::UndefinedColumn {
+                        message: format!("column \"{}\" does not exist", fold(ident)),
+                        position: self.position(&item.expr),
+                    });
+                }
                 return Err(Error::new("0A000", "invalid UNION/INTERSECT/EXCEPT ORDER BY clause")
                     .with_detail("Only result column names can be used, not expressions or functions.")
                     .with_hint("Add the expression/function to every SELECT, or move the UNION into a FROM clause.")
@@ -253,8 +259,16 @@ impl Binder<'_> {
     }
 
     fn with(&mut self, with: &ast::With) -> Result<(), Error> {
+        let first = self.ctes.len();
         for cte in &with.cte_tables {
             let name = fold(&cte.alias.name);
+            if self.ctes.iter().skip(first).any(|known| known.name == name) {
+                return Err(Error::new(
+                    "42712",
+                    format!("WITH query name \"{name}\" specified more than once"),
+                )
+                .at(self.position_of(cte.alias.name.span)));
+            }
             if cte.from.is_some() {
                 return Err(Error::unsupported(
                     "FROM in a WITH query",
@@ -312,18 +326,21 @@ impl Binder<'_> {
         }
         let mut exprs = Vec::with_capacity(kinds.len());
         let mut columns = Vec::with_capacity(kinds.len());
+        let mut seen = std::collections::HashSet::new();
         for (output, kind) in rows.columns.into_iter().zip(kinds) {
             let value = Typed {
                 expr: column(&output.column),
                 kind: output.kind.clone(),
                 origin: output.origin,
             };
-            if output.kind == *kind {
+            // An expression that stands twice in a select list is one column of its plan.
+            let again = !seen.insert(output.column.clone());
+            if output.kind == *kind && !again {
                 exprs.push((value.expr, output.column.clone()));
                 columns.push(output);
                 continue;
             }
-            let value = self.cast(value, kind, allowed)?;
+            let value = if output.kind == *kind { value } else { self.cast(value, kind, allowed)? };
             let name = self.fresh('c');
             exprs.push((value.expr, name.clone()));
             columns.push(Output { column: name, kind: value.kind, origin: None, ..output });
@@ -353,8 +370,9 @@ impl Binder<'_> {
         let first = self.settle_rows(first)?;
         let columns = rename(first.columns, &cte.alias)?;
         let kinds: Vec<PgType> = columns.iter().map(|c| c.kind.bare()).collect();
-        let first =
-            self.cast_rows(Rows { plan: first.plan, columns }, &kinds, Allowed::Implicit)?;
+        // An expression that stands twice is one column of the plan, but two of the work table.
+        let first = self.renamed_apart(Rows { plan: first.plan, columns })?;
+        let first = self.cast_rows(first, &kinds, Allowed::Implicit)?;
         let table = format!("{name}_{}", self.fresh('r'));
         let schema = arrow::datatypes::Schema::new(
             first.columns.iter().map(|c| c.kind.field(&c.column)).collect::<Vec<_>>(),
@@ -528,13 +546,15 @@ fn mentions(query: &ast::Query, name: &str) -> bool {
     found
 }
 
-fn is_volatile(plan: &LogicalPlan) -> Result<bool, Error> {
+pub(super) fn is_volatile(plan: &LogicalPlan) -> Result<bool, Error> {
     use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
     let mut volatile = false;
     plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {
             expr.apply(|e| {
                 if let Expr::ScalarFunction(call) = e
+                    && crate::apply::Apply::of(&call.func)
+                        .is_none_or(crate::apply::Apply::is_volatile)
                     && call.func.signature().volatility
                         == datafusion::logical_expr::Volatility::Volatile
                 {

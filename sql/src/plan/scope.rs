@@ -119,6 +119,8 @@ impl Clause {
 pub(crate) struct Level {
     pub(crate) scope: Scope,
     pub(crate) clause: Clause,
+    /// What is being bound is a condition that drops a row when it is not true: unknown counts as false there.
+    pub(crate) certain: bool,
     /// Aggregates met so far, with the plan's names for them.
     pub(crate) aggregates: Vec<(Expr, String)>,
     /// Window calls met so far.
@@ -139,6 +141,7 @@ impl Level {
         Self {
             scope,
             clause: Clause::From,
+            certain: false,
             aggregates: Vec::new(),
             windows: Vec::new(),
             series: Vec::new(),
@@ -183,13 +186,13 @@ impl Binder<'_> {
         let values =
             columns.iter().map(|c| Typed::new(column(&c.column), c.kind.clone())).collect();
         let names = columns.into_iter().map(|c| c.name).collect();
-        Ok(Some(super::expression::record(values, names)))
+        Ok(Some(super::row::record(values, names)))
     }
 
     fn refer(&mut self, found: ScopeColumn, distance: usize) -> Result<Typed, Error> {
         let expr = match distance {
             0 => column(&found.column),
-            1 => {
+            _ => {
                 let field = found.kind.field(&found.column);
                 let expr = Expr::OuterReferenceColumn(field, Column::from_name(&found.column));
                 let level = self.level()?;
@@ -197,12 +200,6 @@ impl Binder<'_> {
                     level.outer.push(expr.clone());
                 }
                 expr
-            }
-            _ => {
-                return Err(Error::unsupported(
-                    format!("a reference to \"{}\" across two levels of subqueries", found.name),
-                    "Bring the column into the query between, or join instead.",
-                ));
             }
         };
         Ok(Typed { expr, kind: found.kind, origin: found.origin })

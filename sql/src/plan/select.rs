@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 
 use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::functions_window::row_number::row_number_udwf;
 use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::{
-    Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, WindowFrame, WindowFrameBound,
+    Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, Volatility, WindowFrame, WindowFrameBound,
     WindowFrameUnits, WindowFunctionDefinition,
 };
 use datafusion::sql::sqlparser::ast;
@@ -63,7 +64,9 @@ impl Binder<'_> {
     ) -> Result<Parts, Error> {
         if let Some(selection) = &select.selection {
             self.level()?.clause = Clause::Where;
+            self.level()?.certain = true;
             let condition = self.truth(selection, "WHERE")?;
+            self.level()?.certain = false;
             plan = LogicalPlanBuilder::from(plan).filter(condition)?.build()?;
         }
         let bound = self.bind_select(select, order, plan, targets)?;
@@ -97,15 +100,22 @@ impl Binder<'_> {
         };
         self.level()?.clause = Clause::OrderBy;
         let mut sort = Vec::with_capacity(order.len());
+        let mut sorted: Vec<(&ast::Expr, Typed)> = Vec::with_capacity(order.len());
         for item in order {
             let value = self.order_value(&items, &item.expr)?;
             let value = self.settled(value)?;
+            sorted.push((&item.expr, value.clone()));
             sort.push(self.sort_by(value, item)?);
         }
         let mut distinct_on = Vec::new();
         if let Some(ast::Distinct::On(nodes)) = &select.distinct {
             for node in nodes {
-                let value = self.order_value(&items, node)?;
+                // Written as in ORDER BY it is the same value.
+                let known = sorted.iter().find(|(written, _)| *written == node);
+                let value = match known {
+                    Some((_, value)) => value.clone(),
+                    None => self.order_value(&items, node)?,
+                };
                 let value = self.settled(value)?;
                 distinct_on.push(self.groupable(value)?);
             }
@@ -257,7 +267,7 @@ impl Binder<'_> {
         if let Some(having) = bound.having {
             plan = LogicalPlanBuilder::from(plan).filter(having)?.build()?;
         }
-        plan = add_windows(plan, windows)?;
+        plan = self.add_windows(plan, windows)?;
         plan = add_series(plan, series)?;
         let mut exprs: Vec<(Expr, String)> = Vec::new();
         let mut columns = Vec::with_capacity(bound.items.len());
@@ -316,6 +326,60 @@ impl Binder<'_> {
         Ok(Parts { plan, columns, sort, skip: None, fetch: None })
     }
 
+    /// Adds a column for each window call.
+    fn add_windows(
+        &mut self,
+        plan: LogicalPlan,
+        windows: Vec<(Expr, String)>,
+    ) -> Result<LogicalPlan, Error> {
+        if windows.is_empty() {
+            return Ok(plan);
+        }
+        let mut outputs = columns_of_plan(&plan);
+        // What is partitioned and sorted by becomes columns: each is computed once, and windows of one order are
+        // seen to be that whatever the optimizer makes of expressions.
+        let mut computed = Vec::new();
+        let mut calls = Vec::with_capacity(windows.len());
+        for (expr, name) in windows {
+            let mut expr = expr;
+            if let Expr::WindowFunction(call) = &mut expr {
+                for part in &mut call.params.partition_by {
+                    self.lift(part, &mut computed);
+                }
+                for item in &mut call.params.order_by {
+                    self.lift(&mut item.expr, &mut computed);
+                }
+            }
+            let title = expr.schema_name().to_string();
+            outputs.push((column(&title), name));
+            calls.push(expr);
+        }
+        let mut plan = plan;
+        if !computed.is_empty() {
+            let mut exprs = columns_of_plan(&plan);
+            exprs.extend(computed);
+            plan = project(plan, exprs)?;
+        }
+        let plan = LogicalPlanBuilder::window_plan(plan, calls)?;
+        project(plan, outputs)
+    }
+
+    /// Puts a column of a projection in place of an expression that is more than a name or constant.
+    pub(super) fn lift(&mut self, expr: &mut Expr, computed: &mut Vec<(Expr, String)>) {
+        if matches!(expr, Expr::Column(_) | Expr::Literal(..) | Expr::Placeholder(_)) {
+            return;
+        }
+        let name = match known(computed, expr) {
+            Some(name) => name,
+            None => {
+                let name = self.fresh('g');
+                computed.push((expr.clone(), name.clone()));
+                name
+            }
+        };
+        *expr = column(&name);
+    }
+
     /// The projected name of an expression that only sorting needs.
     fn hidden(&mut self, exprs: &mut Vec<(Expr, String)>, expr: Expr) -> String {
         if let Some(name) = known(exprs, &expr) {
@@ -365,7 +429,7 @@ impl Binder<'_> {
         let name = self.fresh('n');
         let keep: Vec<String> =
             plan.schema().fields().iter().map(|field| field.name().clone()).collect();
-        let plan = add_windows(plan, vec![(number, name.clone())])?;
+        let plan = self.add_windows(plan, vec![(number, name.clone())])?;
         let first = column(&name).eq(super::call::one_unsigned());
         let plan = LogicalPlanBuilder::from(plan).filter(first)?.build()?;
         project(plan, keep.into_iter().map(|name| (column(&name), name)).collect::<Vec<_>>())
@@ -385,30 +449,23 @@ fn item_of(column_of: ScopeColumn) -> Item {
 }
 
 fn known(exprs: &[(Expr, String)], expr: &Expr) -> Option<String> {
-    if expr.is_volatile() {
+    // A subquery that is called for each row gives the same for the same row, unless it is volatile itself.
+    let volatile = expr.exists(|part| {
+        Ok(matches!(part, Expr::ScalarFunction(call)
+            if call.func.signature().volatility == Volatility::Volatile
+                && crate::apply::Apply::of(&call.func)
+                    .is_none_or(crate::apply::Apply::is_volatile)))
+    });
+    if volatile.unwrap_or(true) {
         return None;
     }
     exprs.iter().find(|(e, _)| e == expr).map(|(_, name)| name.clone())
 }
 
-/// Adds a column for each window call.
-fn add_windows(plan: LogicalPlan, windows: Vec<(Expr, String)>) -> Result<LogicalPlan, Error> {
-    if windows.is_empty() {
-        return Ok(plan);
-    }
-    let mut exprs: Vec<(Expr, String)> = plan
-        .schema()
-        .fields()
-        .iter()
-        .map(|field| (column(field.name()), field.name().clone()))
-        .collect();
-    let calls: Vec<Expr> = windows.iter().map(|(expr, _)| expr.clone()).collect();
-    let plan = LogicalPlanBuilder::window_plan(plan, calls)?;
-    for (expr, name) in windows {
-        let title = expr.schema_name().to_string();
-        exprs.push((column(&title), name));
-    }
-    project(plan, exprs)
+/// All columns of a plan under their names.
+pub(super) fn columns_of_plan(plan: &LogicalPlan) -> Vec<(Expr, String)> {
+    let fields = plan.schema().fields().iter();
+    fields.map(|field| (column(field.name()), field.name().clone())).collect()
 }
 
 /// Adds the rows of set-returning calls: side by side, the shorter ones padded with NULL.
@@ -500,6 +557,7 @@ fn named(node: &ast::Expr) -> (String, u8) {
             Some((name, 2)) => (name, 2),
             _ => ("case".to_owned(), 1),
         },
+        E::BinaryOp { op: ast::BinaryOperator::Overlaps, .. } => sure("overlaps"),
         E::Exists { .. } => sure("exists"),
         E::Array(_) => sure("array"),
         E::Tuple(_) => sure("row"),
@@ -523,6 +581,10 @@ fn named(node: &ast::Expr) -> (String, u8) {
 fn subquery_name(body: &ast::SetExpr) -> String {
     match body {
         ast::SetExpr::Select(select) => match select.projection.first() {
+            Some(ast::SelectItem::Wildcard(_)) => match select.from.first().map(|t| &t.relation) {
+                Some(ast::TableFactor::Derived { subquery, .. }) => subquery_name(&subquery.body),
+                _ => "?column?".to_owned(),
+            },
             Some(ast::SelectItem::UnnamedExpr(node)) => column_name(node),
             Some(ast::SelectItem::ExprWithAlias { alias, .. }) => fold(alias),
             _ => "?column?".to_owned(),

@@ -358,7 +358,7 @@ impl Binder<'_> {
     }
 }
 
-fn has_subquery(expr: &Expr) -> bool {
+pub(super) fn has_subquery(expr: &Expr) -> bool {
     use datafusion::common::tree_node::TreeNode;
     expr.exists(|e| {
         Ok(matches!(

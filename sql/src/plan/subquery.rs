@@ -9,10 +9,12 @@ use datafusion::logical_expr::expr::{AggregateFunction, Exists, InSubquery};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, Subquery};
 use datafusion::sql::sqlparser::ast;
 
+use super::apply::Use;
 use super::query::{Parts, finish};
 use super::scope::Clause;
 use super::{Allowed, Binder, Output, Rows, Typed, column};
 use crate::Error;
+use crate::apply::Gives;
 use crate::functions::{Datum, Function};
 use crate::types::PgType;
 
@@ -63,20 +65,20 @@ impl Binder<'_> {
         let output = only_column(&parts.columns)?;
         let first_only = parts.skip.is_none()
             && parts.fetch.as_ref().and_then(super::call::literal_int) == Some(1);
-        let correlated = correlated(&parts.plan);
+        let correlated = self.is_correlated(&parts)?;
+        if correlated && !self.aggregate_joins(&parts, first_only)? {
+            let rows = finish(parts)?;
+            let kind = output.kind;
+            let value = self.applied(rows.plan, Gives::Value, kind.clone(), None)?;
+            return Ok(Typed::new(value, kind));
+        }
         if correlated && first_only {
             let parts = Parts { fetch: None, ..parts };
             let list = gathered(parts, &output)?;
             return Ok(pick(&FIRST, list, output.kind));
         }
-        if correlated && (parts.skip.is_some() || parts.fetch.is_some()) {
-            return Err(Error::unsupported(
-                "LIMIT in a subquery that refers to the query around it",
-                "Use row_number() in a subquery, or LIMIT 1.",
-            ));
-        }
-        let one_row = parts.plan.max_rows() == Some(1) && is_plain_aggregate(&parts.plan);
-        if one_row {
+        let cut = parts.skip.is_some() || parts.fetch.is_some();
+        if !cut && parts.plan.max_rows() == Some(1) && is_plain_aggregate(&parts.plan) {
             let rows = finish(Parts { sort: Vec::new(), ..parts })?;
             return Ok(Typed::new(scalar(rows.plan), output.kind));
         }
@@ -100,24 +102,15 @@ impl Binder<'_> {
     pub(crate) fn exists(&mut self, query: &ast::Query, negated: bool) -> Result<Typed, Error> {
         let clause = self.level()?.clause;
         let parts = self.inner(query)?;
+        let correlated = self.is_correlated(&parts)?;
         let cut = parts.skip.is_some() || parts.fetch.is_some();
-        if cut && correlated(&parts.plan) {
-            let zero = parts.fetch.as_ref().and_then(super::call::literal_int) == Some(0);
-            if parts.skip.is_some() || zero {
-                return Err(Error::unsupported(
-                    "LIMIT or OFFSET in EXISTS of a query that refers to the one around it",
-                    "Leave it away.",
-                ));
-            }
+        if correlated && (cut || !self.joins(&parts.plan, Use::Rows)?) {
+            let rows = finish(Parts { sort: Vec::new(), ..parts })?;
+            let found = self.applied(rows.plan, Gives::Exists, PgType::Bool, None)?;
+            let expr = if negated { Expr::Not(Box::new(found)) } else { found };
+            return Ok(Typed::new(expr, PgType::Bool));
         }
-        let keep_cut = cut && !correlated(&parts.plan);
-        let parts = Parts {
-            sort: Vec::new(),
-            skip: parts.skip.filter(|_| keep_cut),
-            fetch: parts.fetch.filter(|_| keep_cut),
-            ..parts
-        };
-        let rows = finish(parts)?;
+        let rows = finish(Parts { sort: Vec::new(), ..parts })?;
         if matches!(clause, Clause::Where | Clause::Having) {
             let exists = Exists::new(subquery(rows.plan), negated);
             return Ok(Typed::new(Expr::Exists(exists), PgType::Bool));
@@ -148,15 +141,17 @@ impl Binder<'_> {
         negated: bool,
     ) -> Result<Typed, Error> {
         let clause = self.level()?.clause;
+        let certain = std::mem::replace(&mut self.level()?.certain, false);
         if matches!(node, ast::Expr::Tuple(_)) {
-            return self.row_in_subquery(node, query, negated);
+            let filters = clause == Clause::Where && certain && !negated;
+            return self.row_in_subquery(node, query, negated, filters);
         }
         let value = self.expr(node)?;
         let parts = self.inner(query)?;
         let output = only_column(&parts.columns)?;
         let item = Typed::new(column(&output.column), output.kind.clone());
         let (left, right) = self.comparable(value.clone(), item, "=")?;
-        if clause == Clause::Where && !negated {
+        if clause == Clause::Where && certain && !negated && self.in_joins(&parts)? {
             let rows = finish(Parts { sort: sort_if_cut(&parts), ..parts })?;
             let plan = super::project(rows.plan, vec![(right.expr, self.fresh('c'))])?;
             let expr = InSubquery::new(Box::new(left.expr), subquery(plan), false);
@@ -168,27 +163,24 @@ impl Binder<'_> {
         self.quantified_array(value, &equal, Typed::new(list, kind), negated)
     }
 
-    /// `(a, b) IN (SELECT c, d …)`: as EXISTS, which is the same within WHERE.
+    /// `(a, b) IN (SELECT c, d …)`: true for a row that is equal; unknown if one may be. As a condition that `filters`
+    /// it is EXISTS.
     fn row_in_subquery(
         &mut self,
         node: &ast::Expr,
         query: &ast::Query,
         negated: bool,
+        filters: bool,
     ) -> Result<Typed, Error> {
         let ast::Expr::Tuple(items) = node else {
             return Err(Error::internal("a row was expected"));
         };
-        if negated || self.level()?.clause != Clause::Where {
-            return Err(Error::unsupported(
-                "(a, b) NOT IN (subquery), or outside WHERE",
-                "Use NOT EXISTS.",
-            ));
-        }
         let values = items.iter().map(|item| self.expr(item)).collect::<Result<Vec<_>, _>>()?;
         let rows = self.inner(query)?;
         let rows = finish(Parts { sort: sort_if_cut(&rows), ..rows })?;
         if rows.columns.len() != values.len() {
-            return Err(Error::new("42601", "subquery has too few columns"));
+            let words = if rows.columns.len() < values.len() { "few" } else { "many" };
+            return Err(Error::new("42601", format!("subquery has too {words} columns")));
         }
         let mut condition: Option<Expr> = None;
         for (value, output) in values.into_iter().zip(&rows.columns) {
@@ -201,8 +193,42 @@ impl Binder<'_> {
             });
         }
         let condition = condition.ok_or_else(|| Error::new("42601", "an empty row"))?;
-        let plan = LogicalPlanBuilder::from(rows.plan).filter(condition)?.build()?;
-        Ok(Typed::new(Expr::Exists(Exists::new(subquery(plan), false)), PgType::Bool))
+        let equals =
+            LogicalPlanBuilder::from(rows.plan.clone()).filter(condition.clone())?.build()?;
+        if filters && self.joins(&equals, Use::Rows)? {
+            let exists = Exists::new(subquery(equals), false);
+            return Ok(Typed::new(Expr::Exists(exists), PgType::Bool));
+        }
+        let truth = |expr: Expr| {
+            Expr::AggregateFunction(AggregateFunction::new_udf(
+                datafusion::functions_aggregate::bool_and_or::bool_or_udaf(),
+                vec![expr],
+                false,
+                None,
+                Vec::new(),
+                None,
+            ))
+        };
+        let (equal, unknown, result) = (self.fresh('a'), self.fresh('a'), self.fresh('c'));
+        let plan = LogicalPlanBuilder::from(rows.plan)
+            .aggregate(
+                Vec::<Expr>::new(),
+                vec![
+                    truth(condition.clone()).alias(&equal),
+                    truth(condition.is_null()).alias(&unknown),
+                ],
+            )?
+            .build()?;
+        let literal = |value: Option<bool>| {
+            super::cast::literal(datafusion::common::ScalarValue::Boolean(value))
+        };
+        let found = datafusion::logical_expr::when(column(&equal), literal(Some(true)))
+            .when(column(&unknown), literal(None))
+            .otherwise(literal(Some(false)))?;
+        let plan = super::project(plan, vec![(found, result)])?;
+        let found = self.applied(plan, Gives::Value, PgType::Bool, None)?;
+        let expr = if negated { Expr::Not(Box::new(found)) } else { found };
+        Ok(Typed::new(expr, PgType::Bool))
     }
 
     /// `value op ANY (…)`, `value op ALL (…)`
@@ -346,13 +372,43 @@ impl Binder<'_> {
         Ok(parts)
     }
 
+    /// Whether the subquery names columns of the queries around it.
+    fn is_correlated(&self, parts: &Parts) -> Result<bool, Error> {
+        let cut = parts.skip.iter().chain(&parts.fetch);
+        Ok(cut.into_iter().any(Expr::contains_outer)
+            || !self.outer_references(&parts.plan)?.is_empty())
+    }
+
+    /// Whether a join can stand for a correlated subquery that is made one value.
+    fn aggregate_joins(&mut self, parts: &Parts, first_only: bool) -> Result<bool, Error> {
+        let cut = parts.skip.is_some() || parts.fetch.is_some();
+        if cut && !first_only {
+            return Ok(false);
+        }
+        match aggregated(&parts.plan) {
+            // A row is there even without any below: a cut would have to see it.
+            Some(input) => Ok(!cut && self.joins(input, Use::Aggregate)?),
+            None => self.joins(&parts.plan, Use::Aggregate),
+        }
+    }
+
+    /// Whether a join can stand for `IN (subquery)`.
+    fn in_joins(&mut self, parts: &Parts) -> Result<bool, Error> {
+        if !self.is_correlated(parts)? {
+            return Ok(true);
+        }
+        let cut = parts.skip.is_some() || parts.fetch.is_some();
+        Ok(!cut && self.joins(&parts.plan, Use::Rows)?)
+    }
+
     /// The rows of the only column as an array, empty without rows.
-    fn list(&self, parts: Parts, output: &Output) -> Result<Expr, Error> {
-        if correlated(&parts.plan) && (parts.skip.is_some() || parts.fetch.is_some()) {
-            return Err(Error::unsupported(
-                "LIMIT in a subquery that refers to the query around it",
-                "Use row_number() in a subquery.",
-            ));
+    fn list(&mut self, parts: Parts, output: &Output) -> Result<Expr, Error> {
+        let cut = parts.skip.is_some() || parts.fetch.is_some();
+        if self.is_correlated(&parts)? && (cut || !self.joins(&parts.plan, Use::Aggregate)?) {
+            let rows = finish(parts)?;
+            let only = column(&output.column);
+            let plan = super::project(rows.plan, vec![(only, output.column.clone())])?;
+            return self.applied(plan, Gives::List, output.kind.clone(), None);
         }
         let list = gathered(parts, output)?;
         let kind = PgType::Array(Box::new(output.kind.clone()));
@@ -403,10 +459,6 @@ pub(crate) fn subquery(plan: LogicalPlan) -> Subquery {
     Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: Default::default() }
 }
 
-pub(crate) fn correlated(plan: &LogicalPlan) -> bool {
-    !plan.all_out_ref_exprs().is_empty()
-}
-
 fn only_column(columns: &[Output]) -> Result<Output, Error> {
     match columns {
         [one] => Ok(one.clone()),
@@ -430,8 +482,23 @@ fn is_plain_aggregate(plan: &LogicalPlan) -> bool {
     }
 }
 
+/// What an aggregate without GROUP BY, perhaps projected, is made of.
+fn aggregated(plan: &LogicalPlan) -> Option<&LogicalPlan> {
+    match plan {
+        LogicalPlan::Projection(node) if !node.expr.iter().any(Expr::contains_outer) => {
+            aggregated(&node.input)
+        }
+        LogicalPlan::Aggregate(node)
+            if node.group_expr.is_empty() && !node.aggr_expr.iter().any(Expr::contains_outer) =>
+        {
+            Some(&node.input)
+        }
+        _ => None,
+    }
+}
+
 /// The expression as a subquery of this level would see it.
-fn as_outer(value: Typed) -> Result<Typed, Error> {
+pub(super) fn as_outer(value: Typed) -> Result<Typed, Error> {
     use datafusion::common::tree_node::{Transformed, TreeNode};
     let kind = value.kind.clone();
     let expr = value.expr.transform(|node| match node {

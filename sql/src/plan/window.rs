@@ -208,9 +208,7 @@ impl Binder<'_> {
             Some(end) => self.bound(end, units, kinds)?,
             None => WindowFrameBound::CurrentRow,
         };
-        if let WindowFrameBound::Following(ScalarValue::Null | ScalarValue::UInt64(None)) = start {
-            return Err(Error::new("42P20", "frame start cannot be UNBOUNDED FOLLOWING"));
-        }
+        possible(&frame.start_bound, frame.end_bound.as_ref())?;
         if units == WindowFrameUnits::Groups && kinds.is_empty() {
             return Err(Error::new("42P20", "GROUPS mode requires an ORDER BY clause"));
         }
@@ -394,6 +392,26 @@ impl Binder<'_> {
             )),
         }
     }
+}
+
+/// A frame's end doesn't come before its start.
+fn possible(
+    start: &ast::WindowFrameBound,
+    end: Option<&ast::WindowFrameBound>,
+) -> Result<(), Error> {
+    use ast::WindowFrameBound as B;
+    let words = match (start, end.unwrap_or(&B::CurrentRow)) {
+        (B::Following(None), _) => "frame start cannot be UNBOUNDED FOLLOWING",
+        (_, B::Preceding(None)) => "frame end cannot be UNBOUNDED PRECEDING",
+        (B::CurrentRow, B::Preceding(Some(_))) => {
+            "frame starting from current row cannot have preceding rows"
+        }
+        (B::Following(Some(_)), B::Preceding(Some(_)) | B::CurrentRow) => {
+            "frame starting from following row cannot have preceding rows"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::new("42P20", words))
 }
 
 fn cast_int(expr: &Expr) -> Option<i64> {

@@ -19,6 +19,12 @@ pub(super) fn read(mut tokens: Tokens<'_>) -> Result<Command, Error> {
     let likes = if create { super::like::take(&mut tokens)? } else { Vec::new() };
     order_identity_options(tokens.rest_mut());
     let statement = sqlparser_statement(&tokens)?;
+    if overriding.is_some() && matches!(statement, ast::Statement::Merge(_)) {
+        return Err(Error::unsupported(
+            "OVERRIDING in MERGE",
+            "Leave the identity column away, or insert in a statement of its own.",
+        ));
+    }
     Ok(match statement {
         ast::Statement::Query(query) => match of_query(query, locks)? {
             Command::Insert { insert, with, .. } => Command::Insert { insert, with, overriding },

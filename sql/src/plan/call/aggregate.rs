@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::functions_aggregate as udaf;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{AggregateUDF, Expr, SortExpr, cast as arrow_cast};
@@ -15,7 +16,7 @@ use super::super::{Allowed, Binder, Typed, column};
 use super::CallNode;
 use crate::Error;
 use crate::functions::free::totals::{Total, aggregate};
-use crate::functions::{Datum, Function};
+use crate::functions::{Datum, Function, gathered};
 use crate::types::{Digits, Numeric, PgType};
 
 /// Joins the elements of an array, for `string_agg`.
@@ -122,11 +123,9 @@ impl Binder<'_> {
         if order_by.is_empty() && !call.distinct && gathers(&call.name) {
             order_by.clone_from(&self.level()?.scope.order);
         }
-        if !outer_only(&args) {
-            return Err(Error::unsupported(
-                "an aggregate of the outer query's columns",
-                "Aggregate in the outer query and refer to the result.",
-            ));
+        let home = self.home(&args)?;
+        if home > 0 {
+            return self.outer_aggregate(call, home, args, filter, order_by).map(Some);
         }
         let mut place = |binder: &mut Binder<'_>,
                          udaf: Arc<AggregateUDF>,
@@ -146,6 +145,85 @@ impl Binder<'_> {
         };
         let shape = Shape { filter, order_by, distinct: call.distinct, place: &mut place };
         self.aggregate(&call.name, call.star, args, shape).map(Some)
+    }
+
+    /// How many levels out the query stands that an aggregate belongs to: the innermost whose columns its arguments
+    /// name.
+    fn home(&self, args: &[Typed]) -> Result<usize, Error> {
+        let mut named = Vec::new();
+        for arg in args {
+            if arg.expr.any_column_refs() {
+                return Ok(0);
+            }
+            arg.expr.apply(|part| {
+                if let Expr::OuterReferenceColumn(_, c) = part {
+                    named.push(c.name.clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
+        let levels = self.levels.iter().rev().enumerate().skip(1);
+        let home = levels.filter(|(_, level)| named.iter().any(|name| level.scope.makes(name)));
+        Ok(home.map(|(distance, _)| distance).next().unwrap_or(0))
+    }
+
+    /// An aggregate of a query around this one: computed there, and referred to here.
+    fn outer_aggregate(
+        &mut self,
+        call: &CallNode<'_>,
+        home: usize,
+        args: Vec<Typed>,
+        filter: Option<Expr>,
+        order_by: Vec<SortExpr>,
+    ) -> Result<Typed, Error> {
+        let inner = self.levels.split_off(self.levels.len().saturating_sub(home));
+        let clause = self.level()?.clause;
+        let own = |levels: &[super::super::scope::Level], expr: Expr| {
+            let changed = expr.transform(|part| match part {
+                Expr::OuterReferenceColumn(_, c)
+                    if levels.last().is_some_and(|level| level.scope.makes(&c.name)) =>
+                {
+                    Ok(Transformed::yes(Expr::Column(c)))
+                }
+                other => Ok(Transformed::no(other)),
+            });
+            changed.map(|changed| changed.data)
+        };
+        let result = if matches!(clause, Clause::Select | Clause::Having | Clause::OrderBy) {
+            let mut place = |binder: &mut Binder<'_>,
+                             udaf: Arc<AggregateUDF>,
+                             args: Vec<Expr>,
+                             filter: Option<Expr>,
+                             order_by: Vec<SortExpr>,
+                             distinct: bool| {
+                let levels = &binder.levels;
+                let args =
+                    args.into_iter().map(|arg| own(levels, arg)).collect::<Result<Vec<_>, _>>()?;
+                let filter = filter.map(|filter| own(levels, filter)).transpose()?;
+                let order_by = order_by
+                    .into_iter()
+                    .map(|s| Ok(SortExpr::new(own(levels, s.expr)?, s.asc, s.nulls_first)))
+                    .collect::<Result<Vec<_>, Error>>()?;
+                let call = AggregateFunction::new_udf(
+                    udaf,
+                    args,
+                    distinct,
+                    filter.map(Box::new),
+                    order_by,
+                    None,
+                );
+                binder.aggregate_column(Expr::AggregateFunction(call))
+            };
+            let shape = Shape { filter, order_by, distinct: call.distinct, place: &mut place };
+            self.aggregate(&call.name, call.star, args, shape)
+        } else {
+            Err(Error::new(
+                "42803",
+                format!("aggregate functions are not allowed in {}", clause.words()),
+            ))
+        };
+        self.levels.extend(inner);
+        super::super::subquery::as_outer(result?)
     }
 
     fn aggregate_parts(&mut self, call: &CallNode<'_>) -> Result<Parts, Error> {
@@ -170,7 +248,11 @@ impl Binder<'_> {
         for item in order {
             let value = self.expr(&item.expr)?;
             let value = self.settled(value)?;
-            sort.push(self.sort_by(value, item)?);
+            let item = self.sort_by(value, item)?;
+            // What was sorted by already sorts no further.
+            if !sort.iter().any(|known: &SortExpr| known.expr == item.expr) {
+                sort.push(item);
+            }
         }
         Ok((args, filter, sort))
     }
@@ -260,6 +342,11 @@ impl Binder<'_> {
             }
             "sum" => self.sum(arg, &mut shape),
             "avg" => self.average(arg, &mut shape),
+            "min" | "max" if matches!(kind, PgType::Interval | PgType::Array(_)) => {
+                let pick = if name == "min" { &gathered::LEAST } else { &gathered::GREATEST };
+                let row = super::super::row::record(vec![arg], vec!["f1".to_owned()]);
+                self.over_list(row, pick, kind, &mut shape)
+            }
             "min" | "max" => {
                 ordered(name, &kind)?;
                 let udaf = if name == "min" {
@@ -318,7 +405,24 @@ impl Binder<'_> {
         }
     }
 
+    /// A function of the list of the values.
+    fn over_list(
+        &mut self,
+        arg: Typed,
+        function: &Arc<Function>,
+        returns: PgType,
+        shape: &mut Shape<'_>,
+    ) -> Result<Typed, Error> {
+        shape.order_by.clear();
+        let kind = PgType::Array(Box::new(arg.kind));
+        let list = self.place(shape, udaf::array_agg::array_agg_udaf(), vec![arg.expr])?;
+        Ok(Typed::new(function.call(vec![list], vec![kind], returns.clone()), returns))
+    }
+
     fn sum(&mut self, arg: Typed, shape: &mut Shape<'_>) -> Result<Typed, Error> {
+        if arg.kind == PgType::Interval {
+            return self.over_list(arg, &gathered::SUM, PgType::Interval, shape);
+        }
         let sum = udaf::sum::sum_udaf();
         let (expr, result) = match &arg.kind {
             PgType::Int2 | PgType::Int4 => (arrow_cast(arg.expr, DataType::Int64), PgType::Int8),
@@ -382,9 +486,7 @@ impl Binder<'_> {
                 let count = datafusion::functions::core::nullif().call(vec![count, zero]);
                 self.quotient(total, Typed::new(count, PgType::Int8))
             }
-            PgType::Interval => {
-                Err(Error::unsupported("avg(interval)", "Average extract(epoch from …)."))
-            }
+            PgType::Interval => self.over_list(arg, &gathered::AVERAGE, PgType::Interval, shape),
             other => Err(no_aggregate("avg", &other.to_string())),
         }
     }
@@ -439,8 +541,7 @@ impl Binder<'_> {
             }
             "json_object_agg" | "jsonb_object_agg" => {
                 let (a, b) = (self.settled(a)?, self.settled(b)?);
-                let pair =
-                    super::super::expression::record(vec![a, b], vec!["k".into(), "v".into()]);
+                let pair = super::super::row::record(vec![a, b], vec!["k".into(), "v".into()]);
                 let list =
                     self.place(&mut shape, udaf::array_agg::array_agg_udaf(), vec![pair.expr])?;
                 let list = Typed::new(list, PgType::Array(Box::new(pair.kind)));
@@ -554,21 +655,6 @@ fn ordered(name: &str, kind: &PgType) -> Result<(), Error> {
         | PgType::Jsonb
         | PgType::Bytea
         | PgType::Record(_) => Err(no_aggregate(name, &kind.to_string())),
-        PgType::Interval | PgType::Array(_) => Err(Error::unsupported(
-            format!("{name}({kind})"),
-            "Order by the value and take the first row.",
-        )),
         _ => Ok(()),
     }
-}
-
-/// Whether the arguments use a column of this query, or none at all.
-fn outer_only(args: &[Typed]) -> bool {
-    let mut outer = false;
-    let mut local = false;
-    for arg in args {
-        outer |= arg.expr.contains_outer();
-        local |= arg.expr.any_column_refs();
-    }
-    local || !outer
 }

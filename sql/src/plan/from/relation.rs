@@ -207,9 +207,10 @@ impl Binder<'_> {
         schema: &str,
     ) -> Result<(LogicalPlan, Relation), Error> {
         let mut statements =
-            Parser::parse_sql(&crate::dialect::Postgres, &view.query).map_err(|error| {
-                Error::internal(format!("the view {} doesn't parse: {error}", view.name))
-            })?;
+            Parser::parse_sql(&crate::dialect::Postgres::of_text(&view.query), &view.query)
+                .map_err(|error| {
+                    Error::internal(format!("the view {} doesn't parse: {error}", view.name))
+                })?;
         let Some(ast::Statement::Query(query)) = statements.pop() else {
             return Err(Error::internal(format!("the view {} is no query", view.name)));
         };
@@ -290,11 +291,15 @@ impl Binder<'_> {
                 "Use FOR SYSTEM_TIME AS OF.",
             ));
         };
-        let at = self.in_scope(&Scope::default(), |binder| {
+        let (at, is_height) = self.in_scope(&Scope::default(), |binder| {
             let value = binder.expr(node)?;
-            binder.cast(value, &PgType::Text, Allowed::Explicit)
+            let is_height = value.kind.is_integer();
+            Ok((binder.cast(value, &PgType::Text, Allowed::Explicit)?, is_height))
         })?;
-        let at = self.constant_of(&at)?;
+        let at = match self.constant_of(&at)? {
+            Datum::Text(height) if is_height => Datum::Text(format!("block:{height}")),
+            at => at,
+        };
         let table = fold_name(name)?
             .iter()
             .map(|part| format!("\"{}\"", part.replace('"', "\"\"")))

@@ -218,6 +218,7 @@ impl House {
             extensions: Arc::from(Vec::new()),
             session: None,
             memory: query_memory(256 << 20, None).unwrap(),
+            bounds: None,
         };
         Self { context }
     }
