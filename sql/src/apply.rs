@@ -268,7 +268,7 @@ impl Apply {
         values: HashMap<String, ScalarAndMetadata>,
     ) -> Result<ArrayRef, Error> {
         let plan = memory.plan.clone().with_param_values(ParamValues::Map(values))?;
-        let physical = crate::read::physical(&memory.state, &plan).await?;
+        let physical = crate::read::physical_of(&memory.state, &plan).await?;
         let schema = physical.schema();
         let mut stream = execute_stream(physical, Arc::clone(task))?;
         let mut batches: Vec<RecordBatch> = Vec::new();

@@ -430,7 +430,7 @@ pub(crate) fn inner_state(context: &Arc<QueryContext>) -> SessionState {
 }
 
 /// What runs an optimized plan.
-pub(crate) async fn physical(
+pub(crate) async fn physical_of(
     state: &SessionState,
     plan: &LogicalPlan,
 ) -> Result<Arc<dyn ExecutionPlan>, Error> {

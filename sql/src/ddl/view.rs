@@ -224,7 +224,7 @@ pub(super) fn reads_column(view: &View, column: &str) -> Option<bool> {
     /// Words that take a row as a whole.
     const WHOLE: [&str; 7] =
         ["NATURAL", "ROW_TO_JSON", "TO_JSON", "TO_JSONB", "JSON_AGG", "JSONB_AGG", "ARRAY_AGG"];
-    let dialect = crate::dialect::Postgres;
+    let dialect = crate::dialect::Postgres::of_text(&view.query);
     let tokens = Tokenizer::new(&dialect, &view.query).tokenize().ok()?;
     let tokens: Vec<Token> =
         tokens.into_iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect();
