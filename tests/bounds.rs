@@ -295,7 +295,7 @@ fn what_a_session_prepares_has_a_bound() {
 
 #[test]
 fn endless_queries_stop_when_asked_and_large_ones_when_memory_ends() {
-    let server = Server::start_with(&["--set", "query_memory=64MiB", "--set", "query_disk=64MiB"]);
+    let server = Server::start_with(&["--set", "query_memory=16MiB", "--set", "query_disk=16MiB"]);
     let mut client = server.client();
     client.run("SET statement_timeout = '700ms'").unwrap();
     for sql in [

@@ -155,6 +155,9 @@ struct Memory {
     results: Mutex<Results>,
 }
 
+/// Rows that share a run, and the key that its result is kept under.
+type Run = (Option<Box<[u8]>>, Vec<usize>);
+
 #[derive(Debug, Default)]
 struct Results {
     by_values: HashMap<Box<[u8]>, ArrayRef>,
@@ -211,8 +214,7 @@ impl Apply {
                 }
             }
         }
-        let mut runs: Vec<(Option<Box<[u8]>>, Vec<usize>)> =
-            open.into_iter().map(|(key, rows)| (Some(key), rows)).collect();
+        let mut runs: Vec<Run> = open.into_iter().map(|(key, rows)| (Some(key), rows)).collect();
         runs.extend(alone.into_iter().map(|row| (None, vec![row])));
         if !runs.is_empty() {
             let work = self.run_all(context, &memory, arrays, runs, &mut found);
@@ -228,7 +230,7 @@ impl Apply {
         context: &QueryContext,
         memory: &Memory,
         arrays: &[ArrayRef],
-        runs: Vec<(Option<Box<[u8]>>, Vec<usize>)>,
+        runs: Vec<Run>,
         found: &mut [Option<ArrayRef>],
     ) -> Result<(), Error> {
         let task = memory.state.task_ctx();

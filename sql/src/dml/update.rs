@@ -203,7 +203,7 @@ fn column_of_query(query: &ast::Query, at: usize, wanted: usize) -> Result<ast::
         }
     }
     let name = |at: usize| ast::Ident::with_quote('"', format!("s{at}"));
-    let columns = (0..wanted).map(|at| ast::TableAliasColumnDef::from_name(&format!("s{at}")));
+    let columns = (0..wanted).map(|at| ast::TableAliasColumnDef::from_name(format!("s{at}")));
     let from = ast::TableWithJoins {
         relation: ast::TableFactor::Derived {
             lateral: false,
