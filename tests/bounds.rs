@@ -303,6 +303,9 @@ fn endless_queries_stop_when_asked_and_large_ones_when_memory_ends() {
         "SELECT max(a) FROM generate_series(1::numeric, 1e30) a",
         "WITH RECURSIVE t(n) AS (SELECT 1::bigint UNION ALL SELECT n + 1 FROM t) SELECT max(n) FROM t",
         "SELECT * FROM generate_series(1, 1000000000000) WHERE generate_series < 0",
+        "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b",
+        "SELECT count(*) FROM generate_series(1, 1000000) a JOIN generate_series(1, 1000000) b ON a + b < 0",
+        "SELECT count(*) FROM generate_series(1, 200000) a JOIN generate_series(1, 200000) b ON a % 2 = b % 2 AND a + b < 0",
     ] {
         let began = Instant::now();
         let failure = client.run(sql).unwrap_err();

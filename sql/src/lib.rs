@@ -13,6 +13,7 @@ mod dml;
 pub mod engine;
 pub mod error;
 pub mod functions;
+mod interrupts;
 mod lazy;
 pub mod ledger_views;
 mod names;

@@ -15,7 +15,7 @@ use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::config::ConfigExtension;
 use datafusion::datasource::TableProvider;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryLimit};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
@@ -28,6 +28,7 @@ use storage::Snapshot;
 
 use crate::Error;
 use crate::functions::{Datum, Function};
+use crate::interrupts::Interrupts;
 use crate::outcome::{Parameter, ResultColumn};
 use crate::point::Point;
 use crate::settings::Zone;
@@ -350,10 +351,21 @@ fn options(context: &QueryContext) -> datafusion::config::ConfigOptions {
     options.optimizer.max_passes = 3;
     // `x IS TRUE` is never NULL for the planner, and might be for what runs it: the check takes that for a fault.
     options.execution.skip_physical_aggregate_schema_check = true;
+    options.execution.sort_spill_reservation_bytes = sort_reserve(&context.memory);
     options.execution.time_zone = Some("UTC".to_owned());
     options.sql_parser.map_string_types_to_utf8view = false;
     options.extensions.insert(Running(Arc::new(context.clone())));
     options
+}
+
+/// What a sort keeps free for merging what it put aside: DataFusion's 10 MiB, less where that would be much of all
+/// queries' memory.
+fn sort_reserve(memory: &RuntimeEnv) -> usize {
+    const USUAL_BYTES: usize = 10 << 20;
+    match memory.memory_pool.memory_limit() {
+        MemoryLimit::Finite(bytes) => USUAL_BYTES.min(bytes / (8 * partitions())),
+        MemoryLimit::Infinite | MemoryLimit::Unknown => USUAL_BYTES,
+    }
 }
 
 /// Runs a plan. The parameters are as many as `planned.parameters`, each of its type (or a text of
@@ -390,13 +402,7 @@ pub(crate) async fn physical(
         return Ok(None);
     }
     let plan = with_parameters(context, planned, parameters)?;
-    let config = SessionConfig::from(options(context)).with_target_partitions(partitions());
-    let state = SessionStateBuilder::new()
-        .with_config(config)
-        .with_runtime_env(Arc::clone(&context.memory))
-        .with_default_features()
-        .build();
-    let session = SessionContext::new_with_state(state);
+    let session = session(context, partitions());
     let state = session.state();
     let running = Running(Arc::new(context.clone()));
     let physical = while_planning(running, state.create_physical_plan(&plan)).await?;
@@ -419,14 +425,20 @@ pub(crate) fn execute(
 
 /// What a subquery runs in that is called for each row: one task, under the same context.
 pub(crate) fn inner_state(context: &Arc<QueryContext>) -> SessionState {
-    let config = SessionConfig::from(options(context)).with_target_partitions(1);
+    // Asked from a session, it hands its options to the functions it plans.
+    session(context, 1).state()
+}
+
+/// DataFusion's session for one statement, running in this many tasks.
+fn session(context: &QueryContext, partitions: usize) -> SessionContext {
+    let config = SessionConfig::from(options(context)).with_target_partitions(partitions);
     let state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(Arc::clone(&context.memory))
         .with_default_features()
+        .with_physical_optimizer_rule(Arc::new(Interrupts))
         .build();
-    // Asked from a session, it hands its options to the functions it plans.
-    SessionContext::new_with_state(state).state()
+    SessionContext::new_with_state(state)
 }
 
 /// What runs an optimized plan.
