@@ -71,6 +71,7 @@ impl Server {
             .arg(self.data())
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])
             .args(&self.arguments)
+            .args(settings())
             .env("STELE_PASSWORD", PASSWORD)
             .env("RUST_BACKTRACE", "1")
             .stdin(Stdio::null())
@@ -201,6 +202,13 @@ pub(crate) fn number(name: &str, otherwise: u64) -> u64 {
 /// target folder.
 pub(crate) fn manifest_folder() -> PathBuf {
     std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo runs the tests").into()
+}
+
+/// Settings for every server, from `STELE_TEST_SETTINGS` (`NAME=VALUE`, separated by blanks): with tiny limits
+/// the same tests walk other paths.
+fn settings() -> Vec<String> {
+    let all = std::env::var("STELE_TEST_SETTINGS").unwrap_or_default();
+    all.split_whitespace().flat_map(|own| ["--set".to_owned(), own.to_owned()]).collect()
 }
 
 /// The binary under test: this build's, or the one `STELE_TEST_BINARY` names.

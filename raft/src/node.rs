@@ -17,7 +17,7 @@ use ledger::{Block, Hash, Height, NodeKey, Proposal, Receipt, Transaction};
 use openraft::{Config, Raft, ServerState, SnapshotPolicy, async_runtime::watch::WatchReceiver};
 use parking_lot::Mutex;
 use storage::{
-    BlockFile, BoxFuture, Clock, Damage, Disk, Fault, Index, Order, State, StateConfig,
+    BlockFile, BoxFuture, Clock, Damage, Disk, Fault, Head, Index, Order, State, StateConfig,
     SubmitError, block_file,
 };
 
@@ -37,6 +37,8 @@ const READ_AHEAD: usize = 4;
 /// Transactions at the chain's end whose signatures are checked when a node opens, sixteen rows counting as one
 /// more. All others are for `verify`.
 const CHECKED_SIGNATURES: usize = 4096;
+/// How long the last checkpoint may take before it is given up: the next start then does its work.
+const CLOSING: Duration = Duration::from_secs(10);
 /// How long a single voter may take to elect itself before opening gives up.
 const ELECTION: Duration = Duration::from_secs(20);
 
@@ -50,6 +52,8 @@ pub struct Options {
     pub index: Arc<dyn Index>,
     /// Bounds of the state.
     pub state: StateConfig,
+    /// Where rows are sealed; without it all stay in memory, and every opening applies all blocks.
+    pub segments: Option<Arc<dyn Disk>>,
     /// Sizes of the block file.
     pub files: block_file::Options,
     /// Bounds of the queue and of blocks.
@@ -78,7 +82,7 @@ struct Running {
 #[derive(Clone, Debug)]
 pub struct Status {
     /// The newest applied block.
-    pub head: storage::Head,
+    pub head: Head,
     /// Whether this node leads its chain.
     pub leads: bool,
     /// Why it takes no writes, if so.
@@ -96,8 +100,8 @@ struct Replayed {
 }
 
 impl Node {
-    /// Opens the chain in a directory: recovers its files, applies all blocks to a fresh state, and elects
-    /// this node, its single voter. An empty directory gets a chain that begins with `genesis`.
+    /// Opens the chain in a directory: recovers its files, brings the state up to its end, and elects this
+    /// node, its single voter. An empty directory gets a chain that begins with `genesis`.
     ///
     /// Damage and a full disk don't fail this: the node is then read-only, and says why in its status.
     ///
@@ -109,7 +113,7 @@ impl Node {
         genesis: Option<Block>,
         options: Options,
     ) -> Result<Arc<Self>, Fault> {
-        let Options { key, clock, index, state, files, bounds } = options;
+        let Options { key, clock, index, state, segments, files, bounds } = options;
         let public_key = key.public();
         let opened = tokio::task::spawn_blocking(move || {
             let blocks = Arc::new(BlockFile::open(disk, files)?);
@@ -117,7 +121,7 @@ impl Node {
             if founded {
                 found(&blocks, genesis, public_key.0)?;
             }
-            let replayed = replay(&blocks, state, index)?;
+            let replayed = replay(&blocks, state, index, segments)?;
             Ok::<_, Fault>((blocks, replayed, founded))
         });
         let (blocks, replayed, founded) =
@@ -188,8 +192,14 @@ impl Node {
                 tracing::error!(%error, "consensus did not shut down in order");
             }
         }
-        let blocks = Arc::clone(&self.blocks);
-        if tokio::task::spawn_blocking(move || blocks.close()).await.is_err() {
+        let (blocks, state) = (Arc::clone(&self.blocks), Arc::clone(&self.state));
+        let close = move || {
+            if let Err(fault) = state.close(CLOSING) {
+                tracing::warn!(%fault, "the next start goes on from an older checkpoint");
+            }
+            blocks.close();
+        };
+        if tokio::task::spawn_blocking(close).await.is_err() {
             tracing::error!("the block file did not close in order");
         }
     }
@@ -257,33 +267,47 @@ fn found(blocks: &BlockFile, genesis: Option<Block>, public_key: [u8; 32]) -> Re
     receiver.recv().map_err(|error| internal(&error))?
 }
 
-/// Applies all blocks to a fresh state. With a single voter, what is durable is committed. One thread reads
-/// and checks blocks while this one applies them.
+/// Brings the state up to the chain's end: from its last checkpoint, or from genesis. With a single voter,
+/// what is durable is committed. One thread reads and checks blocks while this one applies them.
 fn replay(
     blocks: &BlockFile,
     config: StateConfig,
     index: Arc<dyn Index>,
+    segments: Option<Arc<dyn Disk>>,
 ) -> Result<Replayed, Fault> {
+    // Behind a block that is known to be damaged nothing counts, whatever was made of it when it was whole.
+    let damage = blocks.damage().first().and_then(|damage| damage.height);
+    let known = |head: Head| {
+        let block = blocks.read(head.height).ok().flatten();
+        damage.is_none_or(|damage| head.height < damage)
+            && block.is_some_and(|block| block.header.hash() == head.block)
+    };
+    let state = State::resume(config, index, segments, &known)?;
+    let from = state.next_height();
     let (sender, receiver) = sync_channel(READ_AHEAD);
-    let (state, seen) = std::thread::scope(|scope| {
-        let reader = scope.spawn(|| read_all(blocks, sender));
-        let state = State::open(config, index, receiver);
+    let (applied, seen) = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| read_all(blocks, from, sender));
+        let applied = state.apply_all(receiver);
         let seen = reader.join().map_err(|_| Fault::Internal("reading blocks panicked".into()));
-        (state, seen)
+        (applied, seen)
     });
-    let (state, Seen { last, members, fault }) = (state?, seen?);
+    applied?;
+    let mut seen = seen?;
+    seen.look_back(blocks, &state)?;
+    let Seen { last, members, fault } = seen;
     let fault = fault.or_else(|| blocks.damage().first().cloned().map(Fault::Damaged));
-    let forged = check_newest(blocks, &state)?;
+    let forged = check_newest(blocks, &state, from)?;
     let fault = fault.or(forged);
     Ok(Replayed { state, last, members, fault })
 }
 
-/// Checks the signatures in the newest blocks: a chain can be made longer by anyone who can write its files,
-/// but only a member can sign. Gives the damage of the lowest block that holds a forged transaction.
-fn check_newest(blocks: &BlockFile, state: &State) -> Result<Option<Fault>, Fault> {
+/// Checks the signatures in the newest blocks, as far back as they were applied just now: a chain can be made
+/// longer by anyone who can write its files, but only a member can sign. Gives the damage of the lowest block
+/// that holds a forged transaction.
+fn check_newest(blocks: &BlockFile, state: &State, from: Height) -> Result<Option<Fault>, Fault> {
     let mut found = None;
     let mut left = CHECKED_SIGNATURES;
-    for height in (1..state.next_height().0).rev().map(Height) {
+    for height in (from.0.max(1)..state.next_height().0).rev().map(Height) {
         let Some(block) = blocks.read(height)? else { break };
         let before = state.snapshot_at(Height(height.0 - 1));
         let before = before.map_err(|error| Fault::Internal(error.to_string()))?;
@@ -311,11 +335,11 @@ struct Seen {
     fault: Option<Fault>,
 }
 
-/// Hands out all blocks in order, up to the first that can't be read.
-fn read_all(blocks: &BlockFile, sender: SyncSender<Result<Block, Fault>>) -> Seen {
+/// Hands out all blocks from a height on in order, up to the first that can't be read.
+fn read_all(blocks: &BlockFile, from: Height, sender: SyncSender<Result<Block, Fault>>) -> Seen {
     let mut seen = Seen::default();
     let count = blocks.tip().map_or(0, |tip| tip.height.0 + 1);
-    for height in (0..count).map(Height) {
+    for height in (from.0..count).map(Height) {
         let block = load(blocks, height).and_then(|block| {
             seen.note(&block).map_err(|error| damaged(blocks, height, &error))?;
             Ok(block)
@@ -331,6 +355,38 @@ fn read_all(blocks: &BlockFile, sender: SyncSender<Result<Block, Fault>>) -> See
 }
 
 impl Seen {
+    /// What the blocks before those that were read say: the place of the newest, and the members.
+    fn look_back(&mut self, blocks: &BlockFile, state: &State) -> Result<(), Fault> {
+        if self.last.is_some() || state.is_empty() {
+            return self.find_members(blocks, state);
+        }
+        let head = state.head().height;
+        match blocks.read(head) {
+            Ok(Some(block)) => {
+                let id = codec::entry_id(&block);
+                self.last = Some(id.map_err(|error| damaged(blocks, head, &error))?);
+            }
+            Ok(None) => {}
+            Err(fault) => self.fault = self.fault.take().or(Some(fault)),
+        }
+        self.find_members(blocks, state)
+    }
+
+    fn find_members(&mut self, blocks: &BlockFile, state: &State) -> Result<(), Fault> {
+        let known = self.members.log_id().is_some();
+        let Some(height) = state.membership().filter(|_| !known) else { return Ok(()) };
+        match blocks.read(height) {
+            Ok(Some(block)) => {
+                let last = self.last.take();
+                self.note(&block).map_err(|error| damaged(blocks, height, &error))?;
+                self.last = last.or_else(|| self.last.take());
+            }
+            Ok(None) => {}
+            Err(fault) => self.fault = self.fault.take().or(Some(fault)),
+        }
+        Ok(())
+    }
+
     fn note(&mut self, block: &Block) -> std::io::Result<()> {
         let id = codec::entry_id(block)?;
         if !block.membership.is_empty() {

@@ -272,8 +272,10 @@ impl Worker {
     ) {
         let Request { transaction, bytes, reply } = request;
         if let Some(key) = &transaction.idempotency_key {
-            if let Some(receipt) = self.parts.state.receipt_of_key(key) {
-                return answer(reply, Ok(receipt));
+            match self.parts.state.receipt_of_key(key) {
+                Ok(Some(receipt)) => return answer(reply, Ok(receipt)),
+                Ok(None) => {}
+                Err(fault) => return answer(reply, Err(fault.into())),
             }
             if let Some(waiting) = batch.keys.get(key).and_then(|&it| batch.replies.get_mut(it)) {
                 return waiting.push(reply);
@@ -301,7 +303,8 @@ impl Worker {
         transaction: &Arc<Transaction>,
     ) -> Result<(), SubmitError> {
         let state = &self.parts.state;
-        if batch.ids.contains(&transaction.id) || state.find_transaction(transaction.id).is_some() {
+        if batch.ids.contains(&transaction.id) || state.find_transaction(transaction.id)?.is_some()
+        {
             let detail = "its number was used before".to_owned();
             return Err(Refusal::Malformed { detail }.into());
         }

@@ -25,6 +25,11 @@ pub(crate) trait Target: Send + Sync + 'static {
     /// Applies the next block.
     fn apply(&self, block: &Block) -> Result<Vec<Receipt>, Fault>;
 
+    /// Whether applying may wait for the disk.
+    fn may_wait(&self) -> bool {
+        false
+    }
+
     /// Whether all blocks up to a height are in it already.
     fn holds(&self, height: Height) -> bool;
 }
@@ -40,6 +45,10 @@ impl Target for Chain {
         let receipts = self.state.apply(block)?;
         self.blocks.need_from(self.state.next_height());
         Ok(receipts)
+    }
+
+    fn may_wait(&self) -> bool {
+        self.state.is_full()
     }
 
     fn holds(&self, height: Height) -> bool {
@@ -75,7 +84,7 @@ impl StateMachine {
 
     async fn apply_block(&self, block: Arc<Block>) -> io::Result<Vec<Receipt>> {
         let target = Arc::clone(&self.target);
-        if is_quick(&block) {
+        if is_quick(&block) && !target.may_wait() {
             return target.apply(&block).map_err(to_io);
         }
         // A large block takes its time, and the runtime's threads belong to everyone.

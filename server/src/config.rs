@@ -56,8 +56,16 @@ settings! {
     tls_certificate: Option<PathBuf> = None;
     /// The key (PEM) that belongs to `tls_certificate`.
     tls_key: Option<PathBuf> = None;
-    /// The memory that the rows of all tables may take; past it a write gets `53200`.
-    table_memory: ByteSize = ByteSize(4 << 30);
+    /// The memory that the rows of all tables may take: the newest ones, and what was read lately. Older ones lie in
+    /// sealed files, so that tables may be far larger.
+    table_memory: ByteSize = ByteSize(256 << 20);
+    /// Operations (rows inserted, updated, deleted) after which rows are sealed and a checkpoint is written, from which
+    /// the next start goes on. Memory may ask for it earlier.
+    seal_operations: u64 = 1 << 18;
+    /// Blocks after which that is done.
+    seal_blocks: u64 = 1 << 14;
+    /// Small sealed files that a table may have before they are merged into one.
+    merge_files: usize = 8;
     /// The memory that all running queries may take for sorts, joins and aggregates. Sorts and aggregates that need
     /// more go on with `query_disk`; what can't, or needs more than that, gets `53200`.
     query_memory: ByteSize = ByteSize(1 << 30);

@@ -22,8 +22,10 @@ mod tests;
 
 /// Where the blocks are, below the data directory.
 pub(crate) const BLOCKS: &str = "blocks";
-/// Where the key index is, which may be deleted at any time.
+/// Where the key index and checkpoints are, which may be deleted at any time.
 const INDEX: &str = "index";
+/// Where sealed rows are, which may be deleted at any time.
+const SEGMENTS: &str = "segments";
 /// Where queries put aside what doesn't fit into memory; emptied at each start.
 const SPILL: &str = "spill";
 /// The role and the database that a new chain has.
@@ -89,12 +91,22 @@ impl House {
         let (genesis, password) = genesis(&key, clock.as_ref())?;
         let disk = RealDisk::new(&blocks)
             .with_context(|| format!("can't use the directory {}", blocks.display()))?;
+        let segments = config.data.join(SEGMENTS);
+        let segments = RealDisk::new(&segments)
+            .with_context(|| format!("can't use the directory {}", segments.display()))?;
         let index = FjallIndex::open(&config.data.join(INDEX), storage::INDEX_CACHE_BYTES)?;
         let options = raft::Options {
             key: NodeKey::from_bytes(&key.to_bytes()),
             clock: Arc::clone(&clock),
             index: Arc::new(index),
-            state: StateConfig { memory_bytes: config.table_memory.0, ..StateConfig::default() },
+            state: StateConfig {
+                memory_bytes: config.table_memory.0,
+                seal_operations: config.seal_operations,
+                seal_blocks: config.seal_blocks,
+                merge_files: config.merge_files,
+                ..StateConfig::default()
+            },
+            segments: Some(Arc::new(segments)),
             files: storage::block_file::Options::default(),
             bounds: raft::Bounds::default(),
         };

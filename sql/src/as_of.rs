@@ -36,7 +36,7 @@ pub fn height(state: &State, text: &str, zone: Zone) -> Result<Height, Error> {
     if let Some(id) = text.strip_prefix("tx:") {
         let id = uuid::Uuid::try_parse(id.trim()).map_err(|_| invalid(text))?;
         return state
-            .find_transaction(TransactionId(*id.as_bytes()))
+            .find_transaction(TransactionId(*id.as_bytes()))?
             .map(|(height, _)| height)
             .ok_or_else(|| unknown(state, format!("the chain has no transaction \"{id}\"")));
     }
@@ -50,7 +50,7 @@ pub fn height(state: &State, text: &str, zone: Zone) -> Result<Height, Error> {
 /// # Errors
 /// 22023 when the chain began later; the damage, when a block that can't be read may be the one.
 pub fn height_at(state: &State, time_us: i64) -> Result<Height, Error> {
-    let found = state.height_at_time(time_us);
+    let found = state.height_at_time(time_us)?;
     match state.cut() {
         Some(fault) if found == Some(state.head().height) => Err(fault.into()),
         _ => found.ok_or_else(|| Error::new("22023", "the chain began after this time")),

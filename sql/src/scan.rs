@@ -11,7 +11,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use ledger::{Height, Oid, VersionId};
-use storage::{ScanColumn, Snapshot, Versions};
+use storage::{Condition, ScanColumn, Snapshot, Versions};
 
 use crate::Error;
 use crate::functions::external;
@@ -27,6 +27,8 @@ pub(crate) struct Source {
     pub(crate) snapshot: Snapshot,
     pub(crate) overlay: Option<Arc<dyn Overlay>>,
     pub(crate) columns: Vec<ScanColumn>,
+    /// What the query's filter says of single columns: rows that don't meet it needn't come.
+    pub(crate) conditions: Vec<Condition>,
     /// The fields that the query expects, as many as `columns`.
     pub(crate) schema: SchemaRef,
     /// Only these versions, found by an index.
@@ -102,6 +104,7 @@ fn batches(source: Source) -> Result<Batches, Error> {
         None => {
             let scan =
                 source.snapshot.scan(source.table, &columns, Versions::Alive).map_err(fault)?;
+            let scan = scan.with_conditions(source.conditions.clone());
             Box::new(scan.map(|batch| batch.map_err(fault)))
         }
     };

@@ -17,7 +17,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPu
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::streaming::StreamingTableExec;
 use ledger::{ColumnNumber, Oid, Table, VersionId, key};
-use storage::{ScanColumn, Snapshot};
+use storage::{Comparison, Condition, ScanColumn, Snapshot};
 
 use crate::Error;
 use crate::functions::free::{FREE_NAME, KEY_NAME};
@@ -201,6 +201,50 @@ impl LedgerTable {
         }
     }
 
+    /// What a filter says of single columns, in words that files' statistics can answer.
+    fn conditions(&self, filter: &Expr, found: &mut Vec<Condition>) {
+        match filter {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
+                self.conditions(left, found);
+                self.conditions(right, found);
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+                let (column, value, op) = match (left.as_ref(), right.as_ref()) {
+                    (Expr::Column(c), Expr::Literal(value, _)) => (c, value, Some(*op)),
+                    (Expr::Literal(value, _), Expr::Column(c)) => (c, value, op.swap()),
+                    _ => return,
+                };
+                found.extend(op.and_then(|op| self.condition(&column.name, op, value)));
+            }
+            Expr::Between(between) if !between.negated => {
+                let Expr::Column(c) = between.expr.as_ref() else { return };
+                for (bound, op) in [(&between.low, Operator::GtEq), (&between.high, Operator::LtEq)]
+                {
+                    if let Expr::Literal(value, _) = bound.as_ref() {
+                        found.extend(self.condition(&c.name, op, value));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn condition(&self, name: &str, op: Operator, value: &ScalarValue) -> Option<Condition> {
+        let comparison = match op {
+            Operator::Eq => Comparison::Equal,
+            Operator::Lt => Comparison::Less,
+            Operator::LtEq => Comparison::LessOrEqual,
+            Operator::Gt => Comparison::Greater,
+            Operator::GtEq => Comparison::GreaterOrEqual,
+            _ => return None,
+        };
+        if value.is_null() {
+            return None;
+        }
+        let (column, value) = (self.number(name)?, value.to_array().ok()?);
+        Some(Condition { column, comparison, value })
+    }
+
     /// The versions that the filters leave over, by an index that they fix wholly; `None`: scan.
     fn by_index(
         &self,
@@ -286,11 +330,16 @@ impl TableProvider for LedgerTable {
             chosen.iter().filter_map(|i| self.columns.get(*i)).map(|(column, _)| *column).collect();
         let (snapshot, overlay) = self.current(state);
         let versions = self.by_index(&snapshot, filters).map_err(external)?;
+        let mut conditions = Vec::new();
+        for filter in filters {
+            self.conditions(filter, &mut conditions);
+        }
         let source = Source {
             table: self.oid,
             snapshot,
             overlay,
             columns,
+            conditions,
             schema: Arc::clone(&schema),
             versions,
         };
@@ -311,9 +360,14 @@ impl TableProvider for LedgerTable {
     ) -> PlanResult<Vec<TableProviderFilterPushDown>> {
         Ok(filters
             .iter()
-            .map(|filter| match self.equality(filter) {
-                Some(_) => TableProviderFilterPushDown::Inexact,
-                None => TableProviderFilterPushDown::Unsupported,
+            .map(|filter| {
+                let mut conditions = Vec::new();
+                self.conditions(filter, &mut conditions);
+                if conditions.is_empty() && self.equality(filter).is_none() {
+                    TableProviderFilterPushDown::Unsupported
+                } else {
+                    TableProviderFilterPushDown::Inexact
+                }
             })
             .collect())
     }

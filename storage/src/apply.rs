@@ -3,7 +3,10 @@
 //! Everything that one block adds is in place before the block is published; readers at earlier heights
 //! don't see it, because every version says when it began and when it ended.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ledger::{
     Block, Catalog, ColumnNumber, Height, Object, Oid, Operation, Receipt, Refusal, Row, RowReader,
@@ -15,7 +18,7 @@ use crate::{
     chunk::{VERSION_BYTES, undecoded},
     index_writer::IndexWriter,
     state::Core,
-    versions::Versions,
+    versions::{Unsealed, Versions},
 };
 
 /// What a version's index entries cost, roughly: asked for before it is taken in.
@@ -27,6 +30,30 @@ pub(crate) struct Applier {
     index: IndexWriter,
     tables: BTreeMap<Oid, Arc<Target>>,
     stopped: Option<Fault>,
+    unstored: Unstored,
+}
+
+/// What the last checkpoint lacks beside rows and records.
+#[derive(Default)]
+struct Unstored {
+    definitions: Vec<(Height, Vec<Operation>)>,
+    /// Sequences that were leased, defined or dropped.
+    sequences: BTreeSet<Oid>,
+    membership: Option<Height>,
+    blocks: u64,
+    operations: u64,
+}
+
+/// All that a checkpoint holds, as of one block.
+pub(crate) struct Capture {
+    pub(crate) head: Head,
+    /// Every catalog that there was, oldest first.
+    pub(crate) catalogs: Vec<Arc<Catalog>>,
+    pub(crate) definitions: Vec<(Height, Vec<Operation>)>,
+    pub(crate) sequences: BTreeSet<Oid>,
+    pub(crate) membership: Option<Height>,
+    pub(crate) unsettled: Vec<(Height, Oid, u64)>,
+    pub(crate) tables: Vec<(Oid, Arc<Versions>, Unsealed)>,
 }
 
 /// A table with all that a row's write needs, looked up once.
@@ -46,12 +73,63 @@ struct Definitions {
 impl Applier {
     pub(crate) fn new(core: Arc<Core>, settle_blocks: u64) -> Self {
         let index = IndexWriter::new(Arc::clone(&core), settle_blocks);
-        Self { core, index, tables: BTreeMap::new(), stopped: None }
+        let unstored = Unstored::default();
+        Self { core, index, tables: BTreeMap::new(), stopped: None, unstored }
+    }
+
+    /// Goes on from a checkpoint: what of it is this one's.
+    pub(crate) fn resume_from(&mut self, membership: Option<Height>) {
+        self.unstored.membership = membership;
+    }
+
+    /// The newest block with an entry of consensus' own.
+    pub(crate) fn membership(&self) -> Option<Height> {
+        self.unstored.membership
+    }
+
+    /// Blocks and operations that were applied since the last checkpoint was begun.
+    pub(crate) fn since_checkpoint(&self) -> (u64, u64) {
+        (self.unstored.blocks, self.unstored.operations)
+    }
+
+    /// Takes over what the last checkpoint lacks; `None` if there is nothing. The block before is complete,
+    /// and the next has not begun.
+    pub(crate) fn capture(&mut self) -> Result<Option<Capture>, Fault> {
+        if let Some(fault) = &self.stopped {
+            return Err(fault.clone());
+        }
+        if !self.index.is_sound() {
+            let detail = "it is kept in memory until the next start".to_owned();
+            return Err(Fault::Derived { what: "key index", detail });
+        }
+        let (head, catalogs) = {
+            let published = self.core.published.read();
+            (published.head, published.catalogs.all())
+        };
+        let Some(head) = head.filter(|_| self.unstored.blocks > 0) else { return Ok(None) };
+        let mut tables = Vec::new();
+        for (table, versions) in self.core.tables.read().iter() {
+            if let Some(unsealed) = versions.unsealed()? {
+                tables.push((*table, Arc::clone(versions), unsealed));
+            }
+        }
+        let membership = self.unstored.membership;
+        let unstored =
+            std::mem::replace(&mut self.unstored, Unstored { membership, ..Unstored::default() });
+        Ok(Some(Capture {
+            head,
+            catalogs,
+            definitions: unstored.definitions,
+            sequences: unstored.sequences,
+            membership,
+            unsettled: self.index.unsettled(),
+            tables,
+        }))
     }
 
     /// Goes on with an index that was there before; see [`IndexWriter::resume`].
-    pub(crate) fn resume(&mut self) {
-        self.index.resume();
+    pub(crate) fn resume(&mut self, unsettled: Vec<(Height, Oid, u64)>) -> Result<(), Fault> {
+        self.index.resume(unsettled)
     }
 
     /// All blocks that there are were applied.
@@ -89,14 +167,47 @@ impl Applier {
         }
         let head = Head { height, block: block.header.hash(), time_us: block.header.time_us };
         self.index.finish_block(head, &definitions.catalog)?;
+        self.note(block, &definitions);
         let receipts = self.publish(head, block, definitions);
         self.core.memory.set_index(self.core.index().resident_bytes());
-        if self.core.memory.is_tight() {
-            for versions in self.core.tables.read().values() {
-                versions.drop_columns();
+        self.core.memory.make_room();
+        Ok((head, receipts))
+    }
+
+    /// Notes for the next checkpoint what a block brought.
+    fn note(&mut self, block: &Block, definitions: &Definitions) {
+        let height = block.header.height;
+        let operations = || block.transactions.iter().flat_map(|it| &it.operations);
+        self.unstored.blocks += 1;
+        self.unstored.operations += operations().count() as u64;
+        if !block.membership.is_empty() {
+            self.unstored.membership = Some(height);
+        }
+        if !definitions.changed {
+            return;
+        }
+        let mut kept = Vec::new();
+        for operation in operations() {
+            match operation {
+                Operation::Define { oid, object } => {
+                    if matches!(**object, Object::Sequence(_)) {
+                        self.unstored.sequences.insert(*oid);
+                    }
+                    kept.push(operation.clone());
+                }
+                Operation::Drop { oid } => {
+                    self.unstored.sequences.insert(*oid);
+                    kept.push(operation.clone());
+                }
+                Operation::Lease { sequence, .. } => {
+                    self.unstored.sequences.insert(*sequence);
+                }
+                _ => {}
             }
         }
-        Ok((head, receipts))
+        if !kept.is_empty() {
+            self.unstored.definitions.push((height, kept));
+        }
     }
 
     fn transaction(
@@ -115,13 +226,13 @@ impl Applier {
                 }
                 Operation::Update { table, previous, row } => {
                     let target = self.target(*table, definitions, height)?;
-                    let ended = target.versions.supersede(*previous, height);
+                    let ended = target.versions.supersede(*previous, height)?;
                     self.ended(*table, height, *previous, ended)?;
                     self.write(&target, version, true, row)?;
                 }
                 Operation::Delete { table, previous } => {
                     let target = self.target(*table, definitions, height)?;
-                    let ended = target.versions.delete(*previous, version);
+                    let ended = target.versions.delete(*previous, version)?;
                     self.ended(*table, height, *previous, ended)?;
                 }
                 Operation::Define { .. } | Operation::Drop { .. } | Operation::Lease { .. } => {
@@ -140,7 +251,7 @@ impl Applier {
         update: bool,
         row: &Row,
     ) -> Result<(), Fault> {
-        let number = target.versions.push(version, update, row);
+        let number = target.versions.push(version, update, &row.bytes);
         if self.index.is_indexed(version.height) || target.indexes.is_empty() {
             return Ok(());
         }
@@ -223,7 +334,7 @@ impl Applier {
 
     /// Shows the block to readers.
     fn publish(&self, head: Head, block: &Block, definitions: Definitions) -> Vec<Receipt> {
-        self.core.memory.add(self.core.chain.write().push(block, head.block));
+        self.core.memory.add(self.core.chain.push(block, head.block));
         let mut published = self.core.published.write();
         published.head = Some(head);
         if definitions.changed {

@@ -1,25 +1,28 @@
 //! A run of row versions of one table: what never changes about them (identity, bytes) and the one thing
 //! that does (the height at which each was superseded).
 //!
-//! This is the seam for sealed segments: whoever reads rows asks a chunk for a column or a row, and
-//! doesn't know whether it is held as row bytes in memory, as Arrow arrays, or in a file.
+//! Whoever reads rows asks a chunk for a column or a row, and doesn't know whether it is held as row bytes
+//! in memory, as Arrow arrays, or in a sealed file.
 
 use std::{
     collections::BTreeMap,
+    ops::Deref,
     sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
 use arrow::array::{Array, ArrayRef};
 use ledger::{Column, DecodeError, Height, Row, RowReader, Table, VersionId};
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::{
     Fault,
     arrow_types::{self, ColumnBuilder},
-    memory::Memory,
+    ends::{Ends, Heights},
+    memory::{Cached, Memory},
+    segment::Group,
 };
 
 /// Versions in a full chunk.
@@ -28,8 +31,8 @@ pub(crate) const CHUNK_ROWS: usize = 8192;
 /// Bytes of rows in a full chunk: wide rows fill a chunk before its count does.
 pub(crate) const CHUNK_BYTES: usize = 8 << 20;
 
-/// Not superseded.
-const ALIVE: u64 = u64::MAX;
+/// Rows that are read one by one before the whole chunk is.
+const FEW: usize = 16;
 
 /// What a version costs beside its row's bytes.
 pub(crate) const VERSION_BYTES: usize =
@@ -38,32 +41,72 @@ pub(crate) const VERSION_BYTES: usize =
 /// A run of versions in chain order. `first` is the row number of its first version.
 pub(crate) struct Chunk {
     pub(crate) first: u64,
-    versions: Vec<VersionId>,
-    updates: Vec<bool>,
-    superseded: Vec<AtomicU64>,
-    /// How many of `superseded` are set, and the greatest height among them.
-    ended: AtomicUsize,
-    last_end: AtomicU64,
-    rows: RowBytes,
+    body: Body,
+    ends: Arc<Ends>,
     /// Columns that were read, as arrays over all the chunk's versions.
     columns: RwLock<BTreeMap<u16, ArrayRef>>,
+    /// Bytes of ends that the account has as kept.
+    ends_kept: AtomicUsize,
+    used: AtomicBool,
+    listed: AtomicBool,
+    /// Rows that were read one by one.
+    singles: AtomicUsize,
+    me: Weak<Self>,
     memory: Arc<Memory>,
 }
 
+/// Where the versions are.
+enum Body {
+    /// In memory alone.
+    Fresh(Marks, RowBytes),
+    /// In a file, with what was read of it lately.
+    Sealed { group: Group, marks: Slot<Marks>, rows: Slot<RowBytes> },
+}
+
+type Slot<T> = RwLock<Option<Arc<T>>>;
+
+/// The identities of versions, in order, and whether each was written by an UPDATE (or else an INSERT).
+#[derive(Debug, Default)]
+pub(crate) struct Marks {
+    pub(crate) versions: Vec<VersionId>,
+    pub(crate) updates: Vec<bool>,
+}
+
+impl Marks {
+    /// A version's identity.
+    pub(crate) fn version(&self, place: usize) -> Option<VersionId> {
+        self.versions.get(place).copied()
+    }
+
+    /// Whether the version was written by an UPDATE.
+    pub(crate) fn is_update(&self, place: usize) -> bool {
+        self.updates.get(place).copied().unwrap_or(false)
+    }
+
+    fn written_at(&self, at: Height) -> usize {
+        self.versions.partition_point(|version| version.height <= at)
+    }
+
+    fn bytes(&self) -> usize {
+        self.versions.capacity() * size_of::<VersionId>() + self.updates.capacity()
+    }
+}
+
 /// Encoded rows, end to end.
-#[derive(Default)]
-struct RowBytes {
+#[derive(Debug, Default)]
+pub(crate) struct RowBytes {
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
 
 impl RowBytes {
-    fn push(&mut self, row: &Row) {
-        self.bytes.extend_from_slice(&row.bytes);
+    pub(crate) fn push(&mut self, row: &[u8]) {
+        self.bytes.extend_from_slice(row);
         self.ends.push(self.bytes.len());
     }
 
-    fn get(&self, place: usize) -> Option<&[u8]> {
+    /// A row's bytes.
+    pub(crate) fn get(&self, place: usize) -> Option<&[u8]> {
         let end = *self.ends.get(place)?;
         let start = match place.checked_sub(1) {
             Some(before) => *self.ends.get(before)?,
@@ -77,22 +120,65 @@ impl RowBytes {
         self.bytes.extend_from_slice(&other.bytes);
         self.ends.extend(other.ends.iter().map(|end| end + bytes));
     }
+
+    fn size(&self) -> usize {
+        self.bytes.capacity() + self.ends.capacity() * size_of::<usize>()
+    }
+}
+
+/// What is there, or was read just now.
+pub(crate) enum Held<'c, T> {
+    Here(&'c T),
+    Read(Arc<T>),
+}
+
+impl<T> Deref for Held<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match self {
+            Self::Here(held) => held,
+            Self::Read(held) => held,
+        }
+    }
 }
 
 impl Chunk {
-    /// An empty chunk whose first version will have this row number.
-    pub(crate) fn new(first: u64, memory: Arc<Memory>) -> Self {
+    fn of(first: u64, body: Body, ends: Arc<Ends>, me: Weak<Self>, memory: Arc<Memory>) -> Self {
         Self {
             first,
-            versions: Vec::new(),
-            updates: Vec::new(),
-            superseded: Vec::new(),
-            ended: AtomicUsize::new(0),
-            last_end: AtomicU64::new(0),
-            rows: RowBytes::default(),
+            body,
+            ends,
             columns: RwLock::default(),
+            ends_kept: AtomicUsize::new(0),
+            used: AtomicBool::new(false),
+            listed: AtomicBool::new(false),
+            singles: AtomicUsize::new(0),
+            me,
             memory,
         }
+    }
+
+    /// An empty chunk whose first version will have this row number.
+    pub(crate) fn new(first: u64, memory: Arc<Memory>) -> Self {
+        let body = Body::Fresh(Marks::default(), RowBytes::default());
+        Self::of(first, body, Arc::new(Ends::none()), Weak::new(), memory)
+    }
+
+    /// A chunk whose versions lie in a file.
+    pub(crate) fn sealed(
+        first: u64,
+        group: Group,
+        ends: Arc<Ends>,
+        memory: Arc<Memory>,
+    ) -> Arc<Self> {
+        let body = Body::Sealed { group, marks: Slot::default(), rows: Slot::default() };
+        Arc::new_cyclic(|me| Self::of(first, body, ends, Weak::clone(me), memory))
+    }
+
+    /// The same versions from now on in a file; whoever ends one in either ends it in both.
+    pub(crate) fn to_sealed(&self, group: Group) -> Arc<Self> {
+        Self::sealed(self.first, group, Arc::clone(&self.ends), Arc::clone(&self.memory))
     }
 
     /// An empty chunk that follows this one.
@@ -100,195 +186,351 @@ impl Chunk {
         Self::new(self.first + self.len() as u64, Arc::clone(&self.memory))
     }
 
+    /// The same chunk, to be shared by readers: nothing is added to it any more.
+    pub(crate) fn frozen(mut self) -> Arc<Self> {
+        if let Body::Fresh(marks, rows) = &mut self.body {
+            marks.versions.shrink_to_fit();
+            marks.updates.shrink_to_fit();
+            rows.bytes.shrink_to_fit();
+            rows.ends.shrink_to_fit();
+        }
+        let empty = Body::Fresh(Marks::default(), RowBytes::default());
+        let body = std::mem::replace(&mut self.body, empty);
+        let (ends, memory) = (Arc::clone(&self.ends), Arc::clone(&self.memory));
+        Arc::new_cyclic(|me| Self::of(self.first, body, ends, Weak::clone(me), memory))
+    }
+
     /// Versions in it.
     pub(crate) fn len(&self) -> usize {
-        self.versions.len()
+        match &self.body {
+            Body::Fresh(marks, _) => marks.versions.len(),
+            Body::Sealed { group, .. } => group.rows,
+        }
     }
 
     /// Whether nothing more should be added.
     pub(crate) fn is_full(&self) -> bool {
-        self.versions.len() >= CHUNK_ROWS || self.rows.bytes.len() >= CHUNK_BYTES
+        self.len() >= CHUNK_ROWS || self.row_bytes() >= CHUNK_BYTES
     }
 
-    /// Adds a version.
-    pub(crate) fn push(&mut self, version: VersionId, update: bool, row: &Row) {
-        self.versions.push(version);
-        self.updates.push(update);
-        self.superseded.push(AtomicU64::new(ALIVE));
-        self.rows.push(row);
-        self.memory.add(row.bytes.len() + VERSION_BYTES);
-    }
-
-    /// Two neighbours as one. Heights are copied as they are now: whoever merges keeps others from
-    /// superseding meanwhile. Arrays are not taken over.
-    pub(crate) fn merged(&self, next: &Self) -> Self {
-        let copy = |end: &AtomicU64| AtomicU64::new(end.load(Ordering::Acquire));
-        let mut rows = RowBytes::default();
-        rows.append(&self.rows);
-        rows.append(&next.rows);
-        let ends = [self.ended.load(Ordering::Acquire), next.ended.load(Ordering::Acquire)];
-        let last = self.last_end.load(Ordering::Acquire).max(next.last_end.load(Ordering::Acquire));
-        Self {
-            first: self.first,
-            versions: self.versions.iter().chain(&next.versions).copied().collect(),
-            updates: self.updates.iter().chain(&next.updates).copied().collect(),
-            superseded: self.superseded.iter().chain(&next.superseded).map(copy).collect(),
-            ended: AtomicUsize::new(ends.iter().sum()),
-            last_end: AtomicU64::new(last),
-            rows,
-            columns: RwLock::default(),
-            memory: Arc::clone(&self.memory),
+    /// Bytes of its rows, if they are in memory.
+    pub(crate) fn row_bytes(&self) -> usize {
+        match &self.body {
+            Body::Fresh(_, rows) => rows.bytes.len(),
+            Body::Sealed { .. } => 0,
         }
     }
 
-    /// Gives back the room that was kept for more versions.
-    pub(crate) fn shrink(&mut self) {
-        self.versions.shrink_to_fit();
-        self.updates.shrink_to_fit();
-        self.superseded.shrink_to_fit();
-        self.rows.bytes.shrink_to_fit();
-        self.rows.ends.shrink_to_fit();
+    /// Whether its versions are in memory alone.
+    pub(crate) fn is_fresh(&self) -> bool {
+        matches!(self.body, Body::Fresh(..))
+    }
+
+    /// Where it lies, if it is sealed.
+    pub(crate) fn group(&self) -> Option<&Group> {
+        match &self.body {
+            Body::Fresh(..) => None,
+            Body::Sealed { group, .. } => Some(group),
+        }
+    }
+
+    /// Adds a version, to a chunk that is in memory.
+    pub(crate) fn push(&mut self, version: VersionId, update: bool, row: &[u8]) {
+        if let Body::Fresh(marks, rows) = &mut self.body {
+            marks.versions.push(version);
+            marks.updates.push(update);
+            rows.push(row);
+            self.memory.add(row.len() + VERSION_BYTES);
+        }
+    }
+
+    /// Neighbours as one, in memory. Whoever joins keeps others from superseding meanwhile.
+    pub(crate) fn joined(chunks: &[Arc<Self>]) -> Result<Arc<Self>, Fault> {
+        let joined = Self::gathered(chunks)?;
+        let ends = Arc::new(Self::joined_ends(chunks)?);
+        let body = Body::Fresh(joined.0, joined.1);
+        let Some(head) = chunks.first() else {
+            return Err(Fault::Internal("nothing to join".into()));
+        };
+        let memory = Arc::clone(&head.memory);
+        Ok(Arc::new_cyclic(|me| Self::of(head.first, body, ends, Weak::clone(me), memory)))
+    }
+
+    /// The identities and bytes of neighbours' rows, end to end.
+    fn gathered(chunks: &[Arc<Self>]) -> Result<(Marks, RowBytes), Fault> {
+        let (mut marks, mut rows) = (Marks::default(), RowBytes::default());
+        for chunk in chunks {
+            let (its_marks, its_rows) = (chunk.marks()?, chunk.rows()?);
+            marks.versions.extend_from_slice(&its_marks.versions);
+            marks.updates.extend_from_slice(&its_marks.updates);
+            rows.append(&its_rows);
+        }
+        if let Some(head) = chunks.first() {
+            head.memory.add(rows.bytes.len() + VERSION_BYTES * marks.versions.len());
+        }
+        Ok((marks, rows))
+    }
+
+    /// Neighbours' rows as one chunk that knows nothing of their ends: for writing them anew.
+    pub(crate) fn copied(chunks: &[Arc<Self>]) -> Result<Arc<Self>, Fault> {
+        let Some(head) = chunks.first() else {
+            return Err(Fault::Internal("nothing to copy".into()));
+        };
+        let (marks, rows) = Self::gathered(chunks)?;
+        let (memory, ends) = (Arc::clone(&head.memory), Arc::new(Ends::none()));
+        let body = Body::Fresh(marks, rows);
+        Ok(Arc::new_cyclic(|me| Self::of(head.first, body, ends, Weak::clone(me), memory)))
+    }
+
+    /// The ends of neighbours as one. Whoever joins keeps others from superseding meanwhile.
+    pub(crate) fn joined_ends(chunks: &[Arc<Self>]) -> Result<Ends, Fault> {
+        for chunk in chunks {
+            chunk.ends.retire()?;
+        }
+        Ok(Ends::joined(chunks.iter().map(|chunk| (chunk.ends.as_ref(), chunk.len()))))
     }
 
     /// The first version's identity.
     pub(crate) fn first_version(&self) -> Option<VersionId> {
-        self.versions.first().copied()
+        match &self.body {
+            Body::Fresh(marks, _) => marks.versions.first().copied(),
+            Body::Sealed { group, .. } => Some(group.first),
+        }
+    }
+
+    /// The last version's identity.
+    pub(crate) fn last_version(&self) -> Option<VersionId> {
+        match &self.body {
+            Body::Fresh(marks, _) => marks.versions.last().copied(),
+            Body::Sealed { group, .. } => Some(group.last),
+        }
     }
 
     /// The place of a version.
-    pub(crate) fn find(&self, version: VersionId) -> Option<usize> {
-        self.versions.binary_search(&version).ok()
+    pub(crate) fn find(&self, version: VersionId) -> Result<Option<usize>, Fault> {
+        if Some(version) > self.last_version() || Some(version) < self.first_version() {
+            return Ok(None);
+        }
+        Ok(self.marks()?.versions.binary_search(&version).ok())
     }
 
-    /// A version's identity.
-    pub(crate) fn version(&self, place: usize) -> Option<VersionId> {
-        self.versions.get(place).copied()
+    /// Its versions' identities.
+    pub(crate) fn marks(&self) -> Result<Held<'_, Marks>, Fault> {
+        match &self.body {
+            Body::Fresh(marks, _) => Ok(Held::Here(marks)),
+            Body::Sealed { group, marks, .. } => {
+                self.held(marks, Marks::bytes, || group.read_marks())
+            }
+        }
     }
 
-    /// Whether the version was written by an UPDATE (or else by an INSERT).
-    pub(crate) fn is_update(&self, place: usize) -> bool {
-        self.updates.get(place).copied().unwrap_or(false)
+    /// Its rows' bytes.
+    pub(crate) fn rows(&self) -> Result<Held<'_, RowBytes>, Fault> {
+        match &self.body {
+            Body::Fresh(_, rows) => Ok(Held::Here(rows)),
+            Body::Sealed { group, rows, .. } => {
+                self.held(rows, RowBytes::size, || group.read_rows())
+            }
+        }
+    }
+
+    /// One row's bytes: of a file that isn't read whole anyway, only the page that holds it is read.
+    pub(crate) fn row_at(&self, place: usize) -> Result<Vec<u8>, Fault> {
+        let gone = || Fault::Internal("no such row".into());
+        if let Body::Sealed { group, rows, .. } = &self.body
+            && rows.read().is_none()
+        {
+            // A chunk from which many rows are asked for is better read once.
+            if self.singles.fetch_add(1, Ordering::Relaxed) % FEW != FEW - 1 {
+                return group.read_row(place);
+            }
+        }
+        Ok(self.rows()?.get(place).ok_or_else(gone)?.to_vec())
+    }
+
+    fn held<'c, T>(
+        &self,
+        slot: &Slot<T>,
+        size: impl Fn(&T) -> usize,
+        read: impl FnOnce() -> Result<T, Fault>,
+    ) -> Result<Held<'c, T>, Fault> {
+        self.used.store(true, Ordering::Relaxed);
+        if let Some(held) = &*slot.read() {
+            return Ok(Held::Read(Arc::clone(held)));
+        }
+        let found = Arc::new(read()?);
+        let mut slot = slot.write();
+        if slot.is_none() && self.memory.may_cache(size(&found)) {
+            *slot = Some(Arc::clone(&found));
+            self.memory.cache(size(&found));
+            drop(slot);
+            self.keep();
+        }
+        Ok(Held::Read(found))
+    }
+
+    /// Notes that it keeps something, and makes room for it.
+    fn keep(&self) {
+        if !self.listed.swap(true, Ordering::AcqRel) {
+            self.memory.list(Weak::clone(&self.me) as Weak<dyn Cached>);
+        }
+        self.memory.make_room();
+    }
+
+    /// The heights at which its versions were superseded.
+    pub(crate) fn heights(&self) -> Result<RwLockReadGuard<'_, Heights>, Fault> {
+        let heights = self.ends.read()?;
+        if !self.is_fresh() && self.ends_kept.load(Ordering::Relaxed) == 0 && self.ends.count() > 0
+        {
+            let bytes = self.len() * size_of::<u64>();
+            if self.ends_kept.swap(bytes, Ordering::AcqRel) == 0 {
+                self.memory.cache(bytes);
+            }
+            if !self.listed.swap(true, Ordering::AcqRel) {
+                self.memory.list(Weak::clone(&self.me) as Weak<dyn Cached>);
+            }
+        }
+        Ok(heights)
     }
 
     /// Ends a version at a height. Gives `false` if it is not there or was ended before.
-    pub(crate) fn supersede(&self, place: usize, height: Height) -> bool {
-        let Some(end) = self.superseded.get(place) else { return false };
-        let set = end.compare_exchange(ALIVE, height.0, Ordering::AcqRel, Ordering::Acquire);
-        if set.is_ok() {
-            self.last_end.fetch_max(height.0, Ordering::AcqRel);
-            self.ended.fetch_add(1, Ordering::AcqRel);
+    pub(crate) fn supersede(&self, place: usize, height: Height) -> Result<bool, Fault> {
+        if place >= self.len() {
+            return Ok(false);
         }
-        set.is_ok()
+        self.ends.set(place, height)
+    }
+
+    /// Its ends.
+    pub(crate) fn ends(&self) -> &Ends {
+        &self.ends
     }
 
     /// The height at which the version was superseded, as seen at `at`: later ends are not seen.
-    pub(crate) fn end(&self, place: usize, at: Height) -> Option<Height> {
-        let end = self.superseded.get(place)?.load(Ordering::Acquire);
-        (end <= at.0).then_some(Height(end))
+    pub(crate) fn end(&self, place: usize, at: Height) -> Result<Option<Height>, Fault> {
+        if self.ends.count() == 0 {
+            return Ok(None);
+        }
+        Ok(self.heights()?.end(place, at))
     }
 
     /// Whether the version is alive at a height.
-    pub(crate) fn alive(&self, place: usize, at: Height) -> bool {
-        self.versions.get(place).is_some_and(|version| version.height <= at)
-            && self.end(place, at).is_none()
+    pub(crate) fn alive(&self, place: usize, at: Height) -> Result<bool, Fault> {
+        Ok(place < self.written_at(at)? && self.end(place, at)?.is_none())
     }
 
     /// The places of the versions alive at a height.
-    pub(crate) fn alive_at(&self, at: Height) -> Places {
-        let written = self.written_at(at);
-        if self.ended.load(Ordering::Acquire) == 0 {
-            return Places::First(written);
+    pub(crate) fn alive_at(&self, at: Height) -> Result<Places, Fault> {
+        let written = self.written_at(at)?;
+        if self.ends.count() == 0 {
+            return Ok(Places::First(written));
         }
-        if self.ended.load(Ordering::Acquire) == self.len()
-            && self.last_end.load(Ordering::Acquire) <= at.0
-        {
-            return Places::First(0);
+        if self.ends.count() == self.len() && self.ends.last() <= at {
+            return Ok(Places::First(0));
         }
-        let alive = (0..written).filter(|place| self.end(*place, at).is_none());
-        Places::Some(alive.filter_map(|place| u32::try_from(place).ok()).collect())
+        let heights = self.heights()?;
+        let alive = (0..written).filter(|place| heights.end(*place, at).is_none());
+        Ok(Places::Some(alive.filter_map(|place| u32::try_from(place).ok()).collect()))
     }
 
     /// The places of the versions that began or ended after one height, up to another.
-    pub(crate) fn changed_between(&self, since: Height, at: Height) -> Places {
-        let (before, written) = (self.written_at(since), self.written_at(at));
-        let first = if self.last_end.load(Ordering::Acquire) <= since.0 { before } else { 0 };
+    pub(crate) fn changed_between(&self, since: Height, at: Height) -> Result<Places, Fault> {
+        let (before, written) = (self.written_at(since)?, self.written_at(at)?);
+        let first = if self.ends.last() <= since { before } else { 0 };
+        let heights = self.heights()?;
         let changed = (first..written).filter(|place| {
-            *place >= before || self.end(*place, at).is_some_and(|end| end > since)
+            *place >= before || heights.end(*place, at).is_some_and(|end| end > since)
         });
-        Places::Some(changed.filter_map(|place| u32::try_from(place).ok()).collect())
+        Ok(Places::Some(changed.filter_map(|place| u32::try_from(place).ok()).collect()))
     }
 
     /// How many of its versions were written at or before a height.
-    pub(crate) fn written_at(&self, at: Height) -> usize {
-        self.versions.partition_point(|version| version.height <= at)
-    }
-
-    /// A row's bytes.
-    pub(crate) fn bytes(&self, place: usize) -> Option<&[u8]> {
-        self.rows.get(place)
+    pub(crate) fn written_at(&self, at: Height) -> Result<usize, Fault> {
+        match (self.first_version(), self.last_version()) {
+            (Some(first), Some(last)) if first.height <= at && last.height > at => {
+                Ok(self.marks()?.written_at(at))
+            }
+            (Some(first), _) if first.height <= at => Ok(self.len()),
+            _ => Ok(0),
+        }
     }
 
     /// A row, as it stands in its block.
-    pub(crate) fn row(&self, place: usize) -> Option<Row> {
-        Some(Row { bytes: self.rows.get(place)?.to_vec() })
+    pub(crate) fn row(&self, place: usize) -> Result<Option<Row>, Fault> {
+        if place >= self.len() {
+            return Ok(None);
+        }
+        Ok(Some(Row { bytes: self.row_at(place)? }))
     }
 
-    /// One column over all the chunk's versions. It is decoded once and then kept, as memory allows.
+    /// One column over all the chunk's versions. It is kept as memory allows.
     pub(crate) fn column(&self, table: &Table, column: &Column) -> Result<ArrayRef, Fault> {
+        self.used.store(true, Ordering::Relaxed);
         let kind = arrow_types::data_type_of(&column.kind);
         if let Some(array) = self.columns.read().get(&column.number.0)
             && *array.data_type() == kind
         {
             return Ok(Arc::clone(array));
         }
-        let array = self.decode(table, column, 0..self.len())?;
-        if self.memory.cache(array.get_array_memory_size()) {
+        let sealed = match &self.body {
+            Body::Fresh(..) => None,
+            Body::Sealed { group, .. } => group.read_column(column.number, &kind)?,
+        };
+        let array = match sealed {
+            Some(array) => array,
+            // Older than the column, or of another type then: the row's bytes know.
+            None => self.decode(table, column)?,
+        };
+        let bytes = array.get_array_memory_size();
+        if self.memory.may_cache(bytes) {
+            self.memory.cache(bytes);
             let before = self.columns.write().insert(column.number.0, Arc::clone(&array));
             if let Some(before) = before {
                 self.memory.uncache(before.get_array_memory_size());
             }
+            self.keep();
         }
         Ok(array)
     }
 
-    /// One column of some of its versions, decoded now.
-    pub(crate) fn decode(
-        &self,
-        table: &Table,
-        column: &Column,
-        places: impl ExactSizeIterator<Item = usize>,
-    ) -> Result<ArrayRef, Fault> {
-        let mut builder = ColumnBuilder::new(&column.kind, places.len())?;
-        for place in places {
-            self.show(table, column, place, &mut builder)?;
+    /// One column, made from the rows' bytes.
+    pub(crate) fn decode(&self, table: &Table, column: &Column) -> Result<ArrayRef, Fault> {
+        let mut builder = ColumnBuilder::new(&column.kind, self.len())?;
+        let rows = self.rows()?;
+        for place in 0..self.len() {
+            let bytes = rows.get(place).ok_or_else(|| Fault::Internal("no such row".into()))?;
+            let reader = RowReader::new(table, bytes).map_err(undecoded)?;
+            builder.push(reader.value_ref(column.number).map_err(undecoded)?)?;
         }
         builder.finish()
     }
+}
 
-    /// Adds one value to an array.
-    pub(crate) fn show(
-        &self,
-        table: &Table,
-        column: &Column,
-        place: usize,
-        to: &mut ColumnBuilder<'_>,
-    ) -> Result<(), Fault> {
-        let bytes = self.rows.get(place).ok_or_else(|| Fault::Internal("no such row".into()))?;
-        let reader = RowReader::new(table, bytes).map_err(undecoded)?;
-        to.push(reader.value_ref(column.number).map_err(undecoded)?)
+impl Cached for Chunk {
+    fn was_used(&self) -> bool {
+        self.used.swap(false, Ordering::Relaxed)
     }
 
-    /// Forgets its arrays.
-    pub(crate) fn drop_columns(&self) {
+    fn evict(&self) {
+        self.listed.store(false, Ordering::Release);
         for array in std::mem::take(&mut *self.columns.write()).into_values() {
             self.memory.uncache(array.get_array_memory_size());
+        }
+        if let Body::Sealed { marks, rows, .. } = &self.body {
+            let kept = marks.write().take().map_or(0, |marks| marks.bytes());
+            let kept = kept + rows.write().take().map_or(0, |rows| rows.size());
+            self.ends.evict();
+            self.memory.uncache(kept + self.ends_kept.swap(0, Ordering::AcqRel));
         }
     }
 }
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        self.drop_columns();
+        self.evict();
+        if let Body::Fresh(marks, rows) = &self.body {
+            self.memory.free(rows.bytes.len() + VERSION_BYTES * marks.versions.len());
+        }
     }
 }
 
@@ -303,4 +545,23 @@ pub(crate) enum Places {
     First(usize),
     /// These.
     Some(Vec<u32>),
+}
+
+impl Places {
+    /// How many.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::First(count) => *count,
+            Self::Some(places) => places.len(),
+        }
+    }
+
+    /// Each of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
+        let (first, some) = match self {
+            Self::First(count) => (0..*count, [].as_slice()),
+            Self::Some(places) => (0..0, places.as_slice()),
+        };
+        first.chain(some.iter().map(|place| *place as usize))
+    }
 }

@@ -14,7 +14,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use crate::{
     Fault, MemoryIndex,
-    index::{Change, Checkpoint, Index, is_empty_range},
+    index::{Change, Checkpoint, Index, Record, is_empty_range},
 };
 
 /// The only key of the keyspace `state`.
@@ -31,6 +31,7 @@ pub struct FjallIndex {
     database: Database,
     entries: Keyspace,
     state: Keyspace,
+    records: Keyspace,
     path: PathBuf,
 }
 
@@ -83,7 +84,8 @@ impl FjallIndex {
             .open()?;
         let entries = database.keyspace("entries", KeyspaceCreateOptions::default)?;
         let state = database.keyspace("state", KeyspaceCreateOptions::default)?;
-        Ok(Self { database, entries, state, path: path.to_owned() })
+        let records = database.keyspace("records", KeyspaceCreateOptions::default)?;
+        Ok(Self { database, entries, state, records, path: path.to_owned() })
     }
 }
 
@@ -94,6 +96,8 @@ impl Index for FjallIndex {
             match change {
                 Change::Put(entry) => batch.insert(&self.entries, entry, []),
                 Change::Remove(entry) => batch.remove(&self.entries, entry),
+                Change::Set(key, value) => batch.insert(&self.records, key, value),
+                Change::Forget(key) => batch.remove(&self.records, key),
             }
         }
         if let Some(checkpoint) = checkpoint {
@@ -126,11 +130,47 @@ impl Index for FjallIndex {
         }
     }
 
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        Ok(self.records.get(key).map_err(fault)?.map(|value| value.to_vec()))
+    }
+
+    fn records(
+        &self,
+        bounds: (Bound<&[u8]>, Bound<&[u8]>),
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<Record>, Fault> {
+        if is_empty_range(&bounds) {
+            return Ok(Vec::new());
+        }
+        let range = self.records.range::<&[u8], _>(bounds);
+        let record = |guard: fjall::Guard| {
+            let (key, value) = guard.into_inner().map_err(fault)?;
+            Ok((key.to_vec(), value.to_vec()))
+        };
+        if reverse {
+            range.rev().take(limit).map(record).collect()
+        } else {
+            range.take(limit).map(record).collect()
+        }
+    }
+
+    fn persist(&self) -> Result<(), Fault> {
+        self.database.persist(PersistMode::SyncData).map_err(fault)
+    }
+
     fn clear(&self) -> Result<(), Fault> {
         // The checkpoint goes first: entries without one are cleared again at the next opening.
         self.state.remove(CHECKPOINT).map_err(fault)?;
         self.database.persist(PersistMode::SyncData).map_err(fault)?;
         self.entries.clear().map_err(fault)
+    }
+
+    fn clear_records(&self) -> Result<(), Fault> {
+        // What the others rest on goes first.
+        self.records.remove(crate::derived::CHECKPOINT).map_err(fault)?;
+        self.database.persist(PersistMode::SyncData).map_err(fault)?;
+        self.records.clear().map_err(fault)
     }
 
     fn resident_bytes(&self) -> u64 {

@@ -15,7 +15,8 @@ use ledger::{
 
 use crate::Fault;
 
-/// An ordered set of byte strings, written in batches.
+/// An ordered set of byte strings, written in batches; and beside it, in the same batches, records of other
+/// derived state by their keys.
 pub trait Index: Send + Sync {
     /// Writes a batch. With a checkpoint, the batch and the checkpoint are seen after a crash together or
     /// not at all; and so is every batch before it.
@@ -41,23 +42,60 @@ pub trait Index: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Vec<u8>>, Fault>;
 
-    /// Forgets everything, the checkpoint too.
+    /// The record of a key.
+    ///
+    /// # Errors
+    /// The engine's own failure.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault>;
+
+    /// Up to `limit` records in order between two bounds, with their keys; from the upper one downwards if
+    /// `reverse`.
+    ///
+    /// # Errors
+    /// The engine's own failure.
+    fn records(
+        &self,
+        bounds: (Bound<&[u8]>, Bound<&[u8]>),
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<Record>, Fault>;
+
+    /// Makes all that was written safe.
+    ///
+    /// # Errors
+    /// The engine's own failure.
+    fn persist(&self) -> Result<(), Fault>;
+
+    /// Forgets all entries, and their checkpoint.
     ///
     /// # Errors
     /// The engine's own failure.
     fn clear(&self) -> Result<(), Fault>;
 
+    /// Forgets all records.
+    ///
+    /// # Errors
+    /// The engine's own failure.
+    fn clear_records(&self) -> Result<(), Fault>;
+
     /// Bytes that it keeps in memory in proportion to its entries (a cache of fixed size is not counted).
     fn resident_bytes(&self) -> u64;
 }
 
-/// One change of an entry. Both are idempotent, so that a block may be applied again.
+/// A record: its key and what it says.
+pub type Record = (Vec<u8>, Vec<u8>);
+
+/// One change of an entry or a record. All are idempotent, so that a block may be applied again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Adds the entry.
     Put(Vec<u8>),
     /// Takes it away.
     Remove(Vec<u8>),
+    /// Sets the record of a key.
+    Set(Vec<u8>, Vec<u8>),
+    /// Takes a record away.
+    Forget(Vec<u8>),
 }
 
 /// How far an index is complete.

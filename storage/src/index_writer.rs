@@ -35,6 +35,8 @@ pub(crate) struct IndexWriter {
     wrote: bool,
     /// Whether the index refused a write. Nothing is written to it after that.
     lost: bool,
+    /// Whether another has taken its place.
+    replaced: bool,
 }
 
 /// A version that ended.
@@ -57,20 +59,49 @@ impl IndexWriter {
             changes: Vec::new(),
             wrote: false,
             lost: false,
+            replaced: false,
         }
     }
 
-    /// Goes on with an index that has a checkpoint: blocks up to it will not be written to it again.
-    pub(crate) fn resume(&mut self) {
-        match self.index.checkpoint() {
-            Ok(Some(checkpoint)) => {
+    /// Goes on with an index that has a checkpoint: blocks up to it will not be written to it again. A state
+    /// that is ahead of it has the index made anew. `unsettled` are the versions that ended, as of the state.
+    pub(crate) fn resume(&mut self, unsettled: Vec<(Height, Oid, u64)>) -> Result<(), Fault> {
+        let (head, catalog) = {
+            let published = self.core.published.read();
+            (published.head, published.catalogs.newest())
+        };
+        let checkpoint = match self.index.checkpoint() {
+            Ok(checkpoint) => checkpoint,
+            Err(fault) => {
+                self.lose(&fault);
+                None
+            }
+        };
+        let fits = |checkpoint: &Checkpoint| match head {
+            Some(head) if checkpoint.height == head.height => checkpoint.block == head.block,
+            Some(head) => checkpoint.height > head.height,
+            None => true,
+        };
+        match (checkpoint.filter(fits), head) {
+            (Some(checkpoint), _) => {
                 self.core.settled.store(checkpoint.settled.0, Ordering::Release);
-                self.indexed = Some(checkpoint);
+                let ahead = head.is_none_or(|head| checkpoint.height > head.height);
+                self.indexed = Some(checkpoint).filter(|_| ahead);
+                for (height, table, row) in unsettled {
+                    self.ended(height, table, row);
+                }
+            }
+            (None, Some(head)) => {
+                tracing::warn!(
+                    "the key index doesn't go as far as the checkpoint; it is made anew"
+                );
+                self.clear();
+                return self.rebuild(head, &catalog);
             }
             // Entries without a checkpoint are what is left of a write that was cut short.
-            Ok(None) => self.clear(),
-            Err(fault) => self.lose(&fault),
+            (None, None) => self.clear(),
         }
+        Ok(())
     }
 
     /// All blocks that there are were applied: an index that is ahead of them is of another chain.
@@ -121,11 +152,12 @@ impl IndexWriter {
         let Some(table) = catalog.table(index.table) else { return Ok(()) };
         let Some(versions) = self.core.versions(index.table) else { return Ok(()) };
         let settled = Height(self.core.settled.load(Ordering::Relaxed));
-        for chunk in versions.chunks_at(Height(u64::MAX)) {
+        for chunk in versions.chunks_at(Height(u64::MAX))? {
+            let rows = chunk.rows()?;
             for place in 0..chunk.len() {
-                let bytes = chunk.bytes(place).unwrap_or_default();
+                let bytes = rows.get(place).unwrap_or_default();
                 let reader = RowReader::new(table, bytes).map_err(undecoded)?;
-                let past = chunk.end(place, settled).is_some();
+                let past = chunk.end(place, settled)?.is_some();
                 let space = if past { Space::Past } else { Space::Present };
                 let row = chunk.first + place as u64;
                 let entry = entry_of(space, oid, &index.columns, &reader, row)?;
@@ -195,22 +227,21 @@ impl IndexWriter {
             return Ok(());
         }
         let found = versions.with_row(ended.row, |chunk, place| {
-            let bytes = chunk.bytes(place).unwrap_or_default();
-            of_row(table, bytes, &indexes, ended.row, entries)
+            of_row(table, &chunk.row_at(place)?, &indexes, ended.row, entries)
         });
-        found.unwrap_or(Ok(()))
+        found.map(Option::unwrap_or_default)
     }
 
     /// Makes the index anew from the versions, at a block; in memory if the one there was is lost.
     fn rebuild(&mut self, head: Head, catalog: &Catalog) -> Result<(), Fault> {
         if self.lost {
             self.index = Arc::new(MemoryIndex::default());
-            self.lost = false;
+            (self.lost, self.replaced) = (false, true);
         }
         self.changes.clear();
         let settled = Height(head.height.0.saturating_sub(self.settle_blocks));
         self.core.settled.store(settled.0, Ordering::Release);
-        self.collect_ended(settled);
+        self.collect_ended(settled)?;
         let history = self.core.published.read().catalogs.all();
         let mut filled = BTreeMap::new();
         for catalog in history.iter().map(Arc::as_ref).chain([catalog]) {
@@ -232,13 +263,17 @@ impl IndexWriter {
     }
 
     /// Finds the versions that ended after a height, in order of their ends.
-    fn collect_ended(&mut self, settled: Height) {
+    fn collect_ended(&mut self, settled: Height) -> Result<(), Fault> {
         self.ended.clear();
         let tables = self.core.tables.read().clone();
         for (table, versions) in tables {
-            for chunk in versions.chunks_at(Height(u64::MAX)) {
+            for chunk in versions.chunks_at(Height(u64::MAX))? {
+                if chunk.ends().last() <= settled {
+                    continue;
+                }
+                let heights = chunk.heights()?;
                 for place in 0..chunk.len() {
-                    if let Some(height) = chunk.end(place, Height(u64::MAX - 1))
+                    if let Some(height) = heights.end(place, Height(u64::MAX - 1))
                         && height > settled
                     {
                         let row = chunk.first + place as u64;
@@ -248,6 +283,17 @@ impl IndexWriter {
             }
         }
         self.ended.make_contiguous().sort_unstable_by_key(|ended| ended.height);
+        Ok(())
+    }
+
+    /// The versions that ended and aren't settled, as a checkpoint keeps them.
+    pub(crate) fn unsettled(&self) -> Vec<(Height, Oid, u64)> {
+        self.ended.iter().map(|ended| (ended.height, ended.table, ended.row)).collect()
+    }
+
+    /// Whether the index is the one that the state was opened with, and takes writes.
+    pub(crate) fn is_sound(&self) -> bool {
+        !self.lost && !self.replaced
     }
 
     fn change(&mut self, change: Change) {

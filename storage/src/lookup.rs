@@ -126,8 +126,10 @@ pub(crate) fn alive(
     let row = index::row_of(entry)
         .ok_or_else(|| Fault::Derived { what: "key index", detail: "a malformed entry".into() })?;
     let height = snapshot.height();
-    let see = |chunk: &Chunk, place| chunk.version(place).filter(|_| chunk.alive(place, height));
-    let version = store.with_row(row, see).flatten();
+    let see = |chunk: &Chunk, place| {
+        Ok(if chunk.alive(place, height)? { chunk.marks()?.version(place) } else { None })
+    };
+    let version = store.with_row(row, see)?.flatten();
     snapshot.check_versions(version.into_iter())?;
     Ok(version)
 }

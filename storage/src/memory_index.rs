@@ -1,7 +1,7 @@
 //! The key index in memory: for tests, and for a node that rebuilds it from blocks at every start.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     ops::Bound,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 
 use crate::{
     Fault,
-    index::{Change, Checkpoint, Index, is_empty_range},
+    index::{Change, Checkpoint, Index, Record, is_empty_range},
 };
 
 /// Entries written under one lock: readers never wait for a whole block.
@@ -23,6 +23,7 @@ const ENTRY_BYTES: u64 = 32;
 #[derive(Debug, Default)]
 pub struct MemoryIndex {
     entries: RwLock<BTreeSet<Box<[u8]>>>,
+    records: RwLock<BTreeMap<Vec<u8>, Vec<u8>>>,
     checkpoint: RwLock<Option<Checkpoint>>,
     bytes: AtomicU64,
 }
@@ -46,6 +47,8 @@ impl Index for MemoryIndex {
                             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
                         }
                     }
+                    Change::Set(key, value) => drop(self.records.write().insert(key, value)),
+                    Change::Forget(key) => drop(self.records.write().remove(&key)),
                 }
             }
         }
@@ -77,10 +80,42 @@ impl Index for MemoryIndex {
         })
     }
 
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        Ok(self.records.read().get(key).cloned())
+    }
+
+    fn records(
+        &self,
+        bounds: (Bound<&[u8]>, Bound<&[u8]>),
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<Record>, Fault> {
+        if is_empty_range(&bounds) {
+            return Ok(Vec::new());
+        }
+        let records = self.records.read();
+        let range = records.range::<[u8], _>(bounds);
+        let own = |(key, value): (&Vec<u8>, &Vec<u8>)| (key.clone(), value.clone());
+        Ok(if reverse {
+            range.rev().take(limit).map(own).collect()
+        } else {
+            range.take(limit).map(own).collect()
+        })
+    }
+
+    fn persist(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+
     fn clear(&self) -> Result<(), Fault> {
         self.entries.write().clear();
         *self.checkpoint.write() = None;
         self.bytes.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn clear_records(&self) -> Result<(), Fault> {
+        self.records.write().clear();
         Ok(())
     }
 

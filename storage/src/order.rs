@@ -85,7 +85,7 @@ impl Shortage {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Memory { .. } => {
-                "Raise the node's table_memory; the ledger keeps all row versions in memory."
+                "Rows can't be sealed into files, so that all stay in memory: the node's log says why."
             }
             Self::Queue { .. } => "Try again.",
             Self::Disk => {

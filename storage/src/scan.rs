@@ -15,6 +15,7 @@ use crate::{
     Fault,
     arrow_types::ColumnBuilder,
     chunk::{CHUNK_ROWS, Chunk, Places, undecoded},
+    condition::Condition,
     snapshot::Snapshot,
     system_columns::{self, Facts, Op, ScanColumn, user_column},
     versions,
@@ -45,8 +46,9 @@ pub struct Scan {
     store: Option<Arc<versions::Versions>>,
     chunks: VecDeque<Arc<Chunk>>,
     versions: Versions,
+    conditions: Vec<Condition>,
     gives_deletes: bool,
-    deletes_given: usize,
+    deletes_given: u64,
     failed: bool,
 }
 
@@ -100,9 +102,7 @@ impl Shape {
         for column in &self.columns {
             arrays.push(match column {
                 ScanColumn::User(number) => user(*number)?,
-                system => {
-                    snapshot.with_chain(|chain| system_columns::array_of(*system, facts, chain))?
-                }
+                system => system_columns::array_of(*system, facts, snapshot.chain())?,
             });
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
@@ -118,22 +118,30 @@ impl Scan {
         shape: Shape,
         store: Option<Arc<versions::Versions>>,
         versions: Versions,
-    ) -> Self {
+    ) -> Result<Self, Fault> {
         let chunks = match &store {
-            Some(store) => store.chunks_at(snapshot.height()).into(),
+            Some(store) => store.chunks_at(snapshot.height())?.into(),
             None => VecDeque::new(),
         };
         let gives_deletes = versions == Versions::All;
-        Self {
+        Ok(Self {
             snapshot,
             shape,
             store,
             chunks,
             versions,
+            conditions: Vec::new(),
             gives_deletes,
             deletes_given: 0,
             failed: false,
-        }
+        })
+    }
+
+    /// Leaves out rows that don't meet these conditions, where that costs less than to look at them: rows
+    /// that don't meet them may still come.
+    pub fn with_conditions(mut self, conditions: Vec<Condition>) -> Self {
+        self.conditions = conditions;
+        self
     }
 
     /// The batches' schema.
@@ -155,6 +163,7 @@ impl Scan {
                 store: rest.store.clone(),
                 chunks: after,
                 versions: rest.versions,
+                conditions: rest.conditions.clone(),
                 gives_deletes: rest.gives_deletes,
                 deletes_given: 0,
                 failed: false,
@@ -169,10 +178,13 @@ impl Scan {
     fn next_batch(&mut self) -> Result<Option<RecordBatch>, Fault> {
         while let Some(chunk) = self.chunks.pop_front() {
             let height = self.snapshot.height();
+            if !self.may_match(&chunk)? {
+                continue;
+            }
             let places = match self.versions {
-                Versions::Alive => chunk.alive_at(height),
-                Versions::All => Places::First(chunk.written_at(height)),
-                Versions::Changed { since } => chunk.changed_between(since, height),
+                Versions::Alive => chunk.alive_at(height)?,
+                Versions::All => Places::First(chunk.written_at(height)?),
+                Versions::Changed { since } => chunk.changed_between(since, height)?,
             };
             if places.len() > 0 {
                 self.snapshot.check_damage(&chunk, &places)?;
@@ -182,9 +194,21 @@ impl Scan {
         if self.gives_deletes { self.deletes_batch() } else { Ok(None) }
     }
 
+    /// Whether a chunk can have rows that meet all conditions, by what its file says of it.
+    fn may_match(&self, chunk: &Chunk) -> Result<bool, Fault> {
+        for condition in &self.conditions {
+            if let Some(group) = chunk.group()
+                && !condition.may_match(&self.shape.table, group)?
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn chunk_batch(&self, chunk: &Chunk, places: &Places) -> Result<RecordBatch, Fault> {
         let facts = if self.shape.has_system_columns() {
-            facts_of(chunk, places, self.snapshot.height())
+            facts_of(chunk, places, self.snapshot.height())?
         } else {
             Vec::new()
         };
@@ -208,11 +232,11 @@ impl Scan {
     /// The next deletes, as rows.
     fn deletes_batch(&mut self) -> Result<Option<RecordBatch>, Fault> {
         let Some(store) = &self.store else { return Ok(None) };
-        let deletes = store.deletes_at(self.snapshot.height(), self.deletes_given, CHUNK_ROWS);
+        let deletes = store.deletes_at(self.snapshot.height(), self.deletes_given, CHUNK_ROWS)?;
         if deletes.is_empty() {
             return Ok(None);
         }
-        self.deletes_given += deletes.len();
+        self.deletes_given += deletes.len() as u64;
         let facts: Vec<Facts> = deletes
             .iter()
             .map(|delete| Facts {
@@ -224,8 +248,8 @@ impl Scan {
         self.snapshot.check_versions(facts.iter().map(|row| row.version))?;
         let rows = Gathered::new(&self.shape, deletes.len())?;
         let rows = deletes.iter().try_fold(rows, |rows, delete| {
-            let shown = store.with_row(delete.row, |chunk, place| rows.show(chunk, place));
-            shown.ok_or_else(|| Fault::Internal("a deleted row is gone".into()))?
+            let shown = store.with_row(delete.row, |chunk, place| rows.show(chunk, place))?;
+            shown.ok_or_else(|| Fault::Internal("a deleted row is gone".into()))
         })?;
         rows.batch(&self.snapshot, &facts).map(Some)
     }
@@ -265,8 +289,8 @@ impl<'s> Gathered<'s> {
     }
 
     fn show(mut self, chunk: &Chunk, place: usize) -> Result<Self, Fault> {
-        let bytes = chunk.bytes(place).ok_or_else(|| Fault::Internal("no such row".into()))?;
-        let reader = RowReader::new(&self.shape.table, bytes).map_err(undecoded)?;
+        let rows = chunk.row_at(place)?;
+        let reader = RowReader::new(&self.shape.table, &rows).map_err(undecoded)?;
         for (number, builder) in &mut self.builders {
             builder.push(reader.value_ref(*number).map_err(undecoded)?)?;
         }
@@ -295,33 +319,26 @@ pub(crate) fn fetch(
     let mut facts = Vec::with_capacity(versions.len());
     for version in versions {
         let shown = store.with_version(*version, |chunk, place| {
-            facts.push(fact_of(chunk, place, *version, snapshot.height()));
+            let update = chunk.marks()?.is_update(place);
+            let end = chunk.end(place, snapshot.height())?;
+            facts.push(fact_of(*version, update, end));
             rows.show(chunk, place)
-        });
-        rows = shown.ok_or_else(|| Fault::Internal(format!("no version {version:?}")))??;
+        })?;
+        rows = shown.ok_or_else(|| Fault::Internal(format!("no version {version:?}")))?;
     }
     rows.batch(snapshot, &facts)
 }
 
-fn fact_of(chunk: &Chunk, place: usize, version: VersionId, at: Height) -> Facts {
-    let op = if chunk.is_update(place) { Op::Update } else { Op::Insert };
-    Facts { version, op, end: chunk.end(place, at) }
+fn fact_of(version: VersionId, update: bool, end: Option<Height>) -> Facts {
+    let op = if update { Op::Update } else { Op::Insert };
+    Facts { version, op, end }
 }
 
-fn facts_of(chunk: &Chunk, places: &Places, at: Height) -> Vec<Facts> {
-    let fact = |place| Some(fact_of(chunk, place, chunk.version(place)?, at));
-    match places {
-        Places::First(count) => (0..*count).filter_map(fact).collect(),
-        Places::Some(places) => places.iter().filter_map(|place| fact(*place as usize)).collect(),
-    }
-}
-
-impl Places {
-    /// How many.
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::First(count) => *count,
-            Self::Some(places) => places.len(),
-        }
-    }
+fn facts_of(chunk: &Chunk, places: &Places, at: Height) -> Result<Vec<Facts>, Fault> {
+    let (marks, heights) = (chunk.marks()?, chunk.heights()?);
+    let fact = |place| {
+        let version = marks.version(place)?;
+        Some(fact_of(version, marks.is_update(place), heights.end(place, at)))
+    };
+    Ok(places.iter().filter_map(fact).collect())
 }

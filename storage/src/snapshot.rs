@@ -81,7 +81,7 @@ impl Snapshot {
         self.check_cut()?;
         let definition = self.table(table)?;
         let shape = Shape::new(table, definition, columns, versions != Versions::Alive)?;
-        Ok(Scan::new(self.clone(), shape, self.core.versions(table), versions))
+        Scan::new(self.clone(), shape, self.core.versions(table), versions)
     }
 
     /// A version's row, whether it is alive or not: one value for each column by number. `None` if there
@@ -90,7 +90,7 @@ impl Snapshot {
     /// # Errors
     /// Damage in the version's block.
     pub fn row(&self, table: Oid, version: VersionId) -> Result<Option<Vec<Value>>, Fault> {
-        let Some(row) = self.bytes(table, version, |_, _| true)? else { return Ok(None) };
+        let Some(row) = self.bytes(table, version, |_, _| Ok(true))? else { return Ok(None) };
         decode_row(self.table(table)?, &row).map(Some).map_err(undecoded)
     }
 
@@ -135,19 +135,29 @@ impl Snapshot {
     }
 
     /// The records of blocks from one height up to (not with) another, as far as this height.
-    pub fn blocks(&self, range: std::ops::Range<Height>) -> Vec<BlockRecord> {
+    ///
+    /// # Errors
+    /// A fault of the derived store.
+    pub fn blocks(&self, range: std::ops::Range<Height>) -> Result<Vec<BlockRecord>, Fault> {
         let end = range.end.min(Height(self.height.0 + 1));
-        let chain = self.core.chain.read();
         let heights = (range.start.0..end.0).map(Height);
-        heights.map_while(|height| chain.block(height).cloned()).collect()
+        heights.filter_map(|height| self.core.chain.block(height).transpose()).collect()
     }
 
     /// The records of the transactions in blocks from one height up to (not with) another.
-    pub fn transactions(&self, range: std::ops::Range<Height>) -> Vec<TransactionRecord> {
+    ///
+    /// # Errors
+    /// A fault of the derived store.
+    pub fn transactions(
+        &self,
+        range: std::ops::Range<Height>,
+    ) -> Result<Vec<TransactionRecord>, Fault> {
         let end = range.end.min(Height(self.height.0 + 1));
-        let chain = self.core.chain.read();
-        let heights = (range.start.0..end.0).map(Height);
-        heights.flat_map(|height| chain.transactions_of(height)).collect()
+        let mut found = Vec::new();
+        for height in (range.start.0..end.0).map(Height) {
+            found.extend(self.core.chain.transactions_of(height)?);
+        }
+        Ok(found)
     }
 
     /// A block, read from where blocks are kept.
@@ -165,7 +175,7 @@ impl Snapshot {
     /// A block that was read again must be the one that was applied.
     fn same(&self, block: Arc<Block>) -> Result<Arc<Block>, Fault> {
         let height = block.header.height;
-        let known = self.with_chain(|chain| chain.block(height).map(|record| record.hash));
+        let known = self.core.chain.block(height)?.map(|record| record.hash);
         let found = block.header.hash();
         if known.is_some_and(|known| known != found) {
             let (file, offset) = ("block file".to_owned(), 0);
@@ -191,8 +201,8 @@ impl Snapshot {
         &self.core
     }
 
-    pub(crate) fn with_chain<T>(&self, see: impl FnOnce(&Chain) -> T) -> T {
-        see(&self.core.chain.read())
+    pub(crate) fn chain(&self) -> &Chain {
+        &self.core.chain
     }
 
     /// Fails if nothing can be read at all: the chain goes on behind a damaged block, where this state can't
@@ -208,8 +218,8 @@ impl Snapshot {
     pub(crate) fn check_damage(&self, chunk: &Chunk, places: &Places) -> Result<(), Fault> {
         let damage = self.core.damage.read();
         for (height, fault) in damage.range(..=self.height) {
-            let before = height.0.checked_sub(1).map_or(0, |h| chunk.written_at(Height(h)));
-            let hurt = before..chunk.written_at(*height);
+            let before = height.0.checked_sub(1).map(|h| chunk.written_at(Height(h)));
+            let hurt = before.unwrap_or(Ok(0))?..chunk.written_at(*height)?;
             let touched = match places {
                 Places::First(count) => hurt.start < hurt.end && hurt.start < *count,
                 Places::Some(places) => {
@@ -242,7 +252,7 @@ impl Snapshot {
         &self,
         table: Oid,
         version: VersionId,
-        wanted: impl Fn(&Chunk, usize) -> bool,
+        wanted: impl Fn(&Chunk, usize) -> Result<bool, Fault>,
     ) -> Result<Option<Row>, Fault> {
         self.check_versions(std::iter::once(version))?;
         if version.height > self.height {
@@ -250,9 +260,9 @@ impl Snapshot {
         }
         let Some(store) = self.core.versions(table) else { return Ok(None) };
         let see = |chunk: &Chunk, place| {
-            if wanted(chunk, place) { chunk.row(place) } else { None }
+            if wanted(chunk, place)? { chunk.row(place) } else { Ok(None) }
         };
-        Ok(store.with_version(version, see).flatten())
+        Ok(store.with_version(version, see)?.flatten())
     }
 
     /// The short way for most lookups: one page of the present. Gives whether that was all there is.
@@ -327,17 +337,18 @@ impl View for Snapshot {
     ) -> Result<(), Fault> {
         self.check_cut()?;
         let Some(store) = self.core.versions(table) else { return Ok(()) };
-        for chunk in store.chunks_at(self.height) {
-            let places = chunk.alive_at(self.height);
+        for chunk in store.chunks_at(self.height)? {
+            let places = chunk.alive_at(self.height)?;
+            if places.len() == 0 {
+                continue;
+            }
             self.check_damage(&chunk, &places)?;
-            let all: Box<dyn Iterator<Item = usize>> = match places {
-                Places::First(count) => Box::new(0..count),
-                Places::Some(places) => Box::new(places.into_iter().map(|place| place as usize)),
-            };
-            for place in all {
-                let (Some(version), Some(row)) = (chunk.version(place), chunk.row(place)) else {
+            let (marks, rows) = (chunk.marks()?, chunk.rows()?);
+            for place in places.iter() {
+                let (Some(version), Some(bytes)) = (marks.version(place), rows.get(place)) else {
                     continue;
                 };
+                let row = Row { bytes: bytes.to_vec() };
                 if each(version, &row).is_break() {
                     return Ok(());
                 }

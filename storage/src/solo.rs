@@ -79,7 +79,7 @@ impl Solo {
     fn order(&self, transaction: Transaction) -> Result<Receipt, SubmitError> {
         let mut tip = self.tip.lock();
         if let Some(key) = &transaction.idempotency_key
-            && let Some(receipt) = self.state.receipt_of_key(key)
+            && let Some(receipt) = self.state.receipt_of_key(key)?
         {
             return Ok(receipt);
         }

@@ -4,15 +4,23 @@
 //! It applies blocks that were validated and made durable elsewhere. It opens no block file: who owns one
 //! hands its blocks in, and lends it for reading through [`BlockSource`].
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ledger::{Block, Catalog, Hash, Height, Oid, Receipt, Transaction, TransactionId};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use crate::{
-    Fault, Index, Locks, Shortage, Snapshot, apply::Applier, chain::Chain, history::CatalogHistory,
-    memory::Memory, verify, versions::Versions,
+    Disk, Fault, Index, Locks, Shortage, Snapshot,
+    apply::Applier,
+    chain::Chain,
+    checkpoint,
+    history::CatalogHistory,
+    memory::Memory,
+    sealer::{Sealer, Work},
+    segment::Soundness,
+    verify,
+    versions::Versions,
 };
 
 /// Gives blocks by height: a block file, or a cache over one.
@@ -42,15 +50,28 @@ pub trait BlockSource: Send + Sync {
 /// What a state may use.
 #[derive(Clone, Copy, Debug)]
 pub struct StateConfig {
-    /// Bound of the memory for rows, in bytes; past it, transactions that write are refused (53200).
+    /// Bound of the memory for rows, in bytes. Past it older rows go into sealed files; without a disk for
+    /// them, transactions that write are refused (53200).
     pub memory_bytes: u64,
     /// How many blocks versions stay in the present part of the index after they were superseded.
     pub settle_blocks: u64,
+    /// Operations after which rows are sealed and a checkpoint is written, however little memory they take.
+    pub seal_operations: u64,
+    /// Blocks after which that is done.
+    pub seal_blocks: u64,
+    /// Small sealed files of a table after which they are merged into one.
+    pub merge_files: usize,
 }
 
 impl Default for StateConfig {
     fn default() -> Self {
-        Self { memory_bytes: 8 << 30, settle_blocks: 64 }
+        Self {
+            memory_bytes: 8 << 30,
+            settle_blocks: 64,
+            seal_operations: 1 << 18,
+            seal_blocks: 1 << 14,
+            merge_files: 8,
+        }
     }
 }
 
@@ -79,7 +100,9 @@ pub struct OutOfRange {
 pub struct State {
     pub(crate) core: Arc<Core>,
     locks: Locks,
-    applier: Mutex<Applier>,
+    applier: Arc<Mutex<Applier>>,
+    sealer: Option<Sealer>,
+    config: StateConfig,
     heads: watch::Sender<Option<Head>>,
 }
 
@@ -87,7 +110,7 @@ pub struct State {
 pub(crate) struct Core {
     pub(crate) tables: RwLock<BTreeMap<Oid, Arc<Versions>>>,
     index: RwLock<Arc<dyn Index>>,
-    pub(crate) chain: RwLock<Chain>,
+    pub(crate) chain: Chain,
     pub(crate) published: RwLock<Published>,
     pub(crate) damage: RwLock<BTreeMap<Height, Fault>>,
     pub(crate) source: RwLock<Option<Arc<dyn BlockSource>>>,
@@ -103,30 +126,98 @@ pub(crate) struct Published {
 }
 
 impl State {
-    /// A state without a block: the first that it takes is genesis. `index` must be empty, or that of the
-    /// chain whose blocks will come; see [`State::open`].
+    /// A state without a block, all in memory: the first block that it takes is genesis. `index` must be
+    /// empty, or that of the chain whose blocks will come; see [`State::open`].
     pub fn new(config: StateConfig, index: Arc<dyn Index>) -> Arc<Self> {
+        Arc::new(Self::bare(config, index))
+    }
+
+    fn bare(config: StateConfig, index: Arc<dyn Index>) -> Self {
         let core = Arc::new(Core {
             tables: RwLock::default(),
             index: RwLock::new(index),
-            chain: RwLock::default(),
+            chain: Chain::default(),
             published: RwLock::default(),
             damage: RwLock::default(),
             source: RwLock::default(),
             memory: Arc::new(Memory::new(config.memory_bytes)),
             settled: std::sync::atomic::AtomicU64::new(0),
         });
-        Arc::new(Self {
-            applier: Mutex::new(Applier::new(Arc::clone(&core), config.settle_blocks)),
+        let applier = Applier::new(Arc::clone(&core), config.settle_blocks);
+        Self {
+            applier: Arc::new(Mutex::new(applier)),
             core,
             locks: Locks::new(),
+            sealer: None,
+            config,
             heads: watch::Sender::new(None),
-        })
+        }
     }
 
-    /// A state with these blocks applied, from genesis on. What the index holds already is not written to
-    /// it again; an index of another chain is emptied first. A fault among the blocks ends the chain
-    /// there: reads at and after the damaged block fail with it (see [`State::mark_damaged`]).
+    /// The state as of the last checkpoint that `index` and the files on `disk` hold, if `known` says that
+    /// the chain has its block; otherwise a state without a block, and nothing left of the files. The blocks
+    /// after it are to be applied; then [`Self::resumed`] is called. Without a disk, all is in memory.
+    ///
+    /// # Errors
+    /// A fault of the index; whatever the disk says.
+    pub fn resume(
+        config: StateConfig,
+        index: Arc<dyn Index>,
+        disk: Option<Arc<dyn Disk>>,
+        known: &dyn Fn(Head) -> bool,
+    ) -> Result<Arc<Self>, Fault> {
+        let mut state = Self::bare(config, Arc::clone(&index));
+        let soundness = Soundness::new(Arc::clone(&index));
+        let memory = &state.core.memory;
+        let found = checkpoint::resume(&index, disk.as_ref(), memory, &soundness, known)?;
+        let mut applier = state.applier.lock();
+        let mut unsettled = Vec::new();
+        let mut work = disk.map(|disk| Work {
+            core: Arc::clone(&state.core),
+            store: Arc::clone(&index),
+            disk,
+            soundness,
+            config,
+            files: BTreeMap::new(),
+            next_file: 0,
+            height: Height(0),
+            stopping: Arc::default(),
+        });
+        if let Some(found) = found {
+            state.core.chain.resume(Arc::clone(&index), found.head.height);
+            *state.core.tables.write() = found.tables;
+            let mut published = state.core.published.write();
+            (published.head, published.catalogs) = (Some(found.head), found.catalogs);
+            drop(published);
+            applier.resume_from(found.record.membership);
+            unsettled = found.record.unsettled;
+            if let Some(work) = &mut work {
+                // Merging makes files after the checkpoint was written.
+                let used = found.files.values().map(|file| file.number + 1).max().unwrap_or(0);
+                work.next_file = found.record.next_file.max(used);
+                (work.files, work.height) = (found.files, found.head.height);
+            }
+            state.heads.send_replace(Some(found.head));
+        }
+        applier.resume(unsettled)?;
+        drop(applier);
+        if let Some(work) = work {
+            state.sealer = Some(Sealer::start(work, Arc::clone(&state.applier))?);
+        }
+        Ok(Arc::new(state))
+    }
+
+    /// All blocks that there are were applied: an index that is ahead of them is of another chain.
+    ///
+    /// # Errors
+    /// A fault of the index.
+    pub fn resumed(&self) -> Result<(), Fault> {
+        self.applier.lock().finish_resume()
+    }
+
+    /// A state in memory with these blocks applied, from genesis on. What the index holds already is not
+    /// written to it again; an index of another chain is emptied first. A fault among the blocks ends the
+    /// chain there: reads at and after the damaged block fail with it (see [`State::mark_damaged`]).
     ///
     /// # Errors
     /// A fault of the index, or a block that can't be applied.
@@ -135,21 +226,54 @@ impl State {
         index: Arc<dyn Index>,
         blocks: impl IntoIterator<Item = Result<Block, Fault>>,
     ) -> Result<Arc<Self>, Fault> {
-        let state = Self::new(config, index);
-        state.applier.lock().resume();
+        let state = Self::resume(config, index, None, &|_| false)?;
+        state.apply_all(blocks)?;
+        Ok(state)
+    }
+
+    /// Applies the blocks that there are when a node opens, from the next one on.
+    ///
+    /// # Errors
+    /// A fault of the index, or a block that can't be applied.
+    pub fn apply_all(
+        &self,
+        blocks: impl IntoIterator<Item = Result<Block, Fault>>,
+    ) -> Result<(), Fault> {
         for block in blocks {
             match block {
-                Ok(block) => {
-                    state.apply(&block)?;
-                }
+                Ok(block) => drop(self.apply(&block)?),
                 Err(fault) => {
-                    state.mark_damaged(state.next_height(), fault);
+                    self.mark_damaged(self.next_height(), fault);
                     break;
                 }
             }
         }
-        state.applier.lock().finish_resume()?;
-        Ok(state)
+        self.resumed()
+    }
+
+    /// The newest block with an entry of consensus' own, of those applied.
+    pub fn membership(&self) -> Option<Height> {
+        self.applier.lock().membership()
+    }
+
+    /// Seals all rows that are in memory and writes a checkpoint, from which the next start goes on. A state
+    /// without a disk does nothing.
+    ///
+    /// # Errors
+    /// What keeps rows from being sealed.
+    pub fn checkpoint(&self) -> Result<(), Fault> {
+        self.sealer.as_ref().map_or(Ok(()), |sealer| sealer.checkpoint(None))
+    }
+
+    /// Writes a last checkpoint, if that takes no longer than so long, and seals nothing more.
+    ///
+    /// # Errors
+    /// What keeps rows from being sealed.
+    pub fn close(&self, limit: Duration) -> Result<(), Fault> {
+        let Some(sealer) = &self.sealer else { return Ok(()) };
+        let written = sealer.checkpoint(Some(limit));
+        sealer.stop();
+        written
     }
 
     /// Lends the block file, for what is only in blocks (the text of statements).
@@ -221,11 +345,28 @@ impl State {
     /// [`Fault::Apply`] when the block isn't the next or doesn't fit the state, and the index's faults.
     /// After any, the state takes no further block.
     pub fn apply(&self, block: &Block) -> Result<Vec<Receipt>, Fault> {
+        if let Some(sealer) = self.sealer.as_ref().filter(|_| self.is_full()) {
+            sealer.wait_while(|| self.is_full());
+        }
         let mut applier = self.applier.lock();
         let (head, receipts) = applier.apply(block)?;
+        let (blocks, operations) = applier.since_checkpoint();
         drop(applier);
         self.heads.send_replace(Some(head));
+        if let Some(sealer) = &self.sealer
+            && (blocks >= self.config.seal_blocks
+                || operations >= self.config.seal_operations
+                || self.core.memory.unsealed() > self.core.memory.bound() / 4)
+        {
+            sealer.ask();
+        }
         Ok(receipts)
+    }
+
+    /// Whether the next block waits until rows were sealed.
+    pub fn is_full(&self) -> bool {
+        let memory = &self.core.memory;
+        self.sealer.is_some() && memory.unsealed() > memory.bound() / 4 * 3
     }
 
     /// Whether the rows of this transaction still fit into memory: the sequencer asks before it takes a
@@ -234,23 +375,35 @@ impl State {
     /// # Errors
     /// [`Shortage::Memory`]
     pub fn admit(&self, transaction: &Transaction) -> Result<(), Shortage> {
-        self.core.admit(transaction)
+        match &self.sealer {
+            Some(sealer) if sealer.broken().is_none() => Ok(()),
+            _ => self.core.admit(transaction),
+        }
     }
 
     /// The newest block not after a time (µs since 1970 UTC); `None` if the chain began later.
-    pub fn height_at_time(&self, time_us: i64) -> Option<Height> {
-        let newest = self.core.published.read().head?.height;
-        self.core.chain.read().height_at(time_us).map(|height| height.min(newest))
+    ///
+    /// # Errors
+    /// A fault of the derived store, as for the next two.
+    pub fn height_at_time(&self, time_us: i64) -> Result<Option<Height>, Fault> {
+        let Some(head) = self.core.published.read().head else { return Ok(None) };
+        Ok(self.core.chain.height_at(time_us)?.map(|height| height.min(head.height)))
     }
 
     /// The block that a transaction is in, and its place there.
-    pub fn find_transaction(&self, id: TransactionId) -> Option<(Height, u32)> {
-        self.core.chain.read().find(id)
+    ///
+    /// # Errors
+    /// A fault of the derived store.
+    pub fn find_transaction(&self, id: TransactionId) -> Result<Option<(Height, u32)>, Fault> {
+        self.core.chain.find(id)
     }
 
     /// The receipt of the transaction that was committed with this idempotency key.
-    pub fn receipt_of_key(&self, idempotency_key: &str) -> Option<Receipt> {
-        self.core.chain.read().receipt_of_key(idempotency_key)
+    ///
+    /// # Errors
+    /// A fault of the derived store.
+    pub fn receipt_of_key(&self, idempotency_key: &str) -> Result<Option<Receipt>, Fault> {
+        self.core.chain.receipt_of_key(idempotency_key)
     }
 
     /// Waits until a block is applied here.
@@ -298,6 +451,14 @@ impl State {
     /// Bytes of memory that rows, versions and index entries take, and those of arrays made from them.
     pub fn memory_used(&self) -> (u64, u64) {
         (self.core.memory.rows(), self.core.memory.arrays())
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if let Some(sealer) = &self.sealer {
+            sealer.stop();
+        }
     }
 }
 

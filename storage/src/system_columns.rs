@@ -114,7 +114,7 @@ pub(crate) fn array_of(
             let mut builder =
                 TimestampMicrosecondBuilder::with_capacity(rows.len()).with_timezone("UTC");
             for row in rows {
-                let block = chain.block(row.version.height).ok_or_else(|| unknown(row))?;
+                let block = chain.block(row.version.height)?.ok_or_else(|| unknown(row))?;
                 builder.append_value(block.header.time_us);
             }
             Arc::new(builder.finish())
@@ -122,7 +122,7 @@ pub(crate) fn array_of(
         ScanColumn::User_ => {
             let mut builder = StringBuilder::with_capacity(rows.len(), rows.len() * 8);
             for row in rows {
-                builder.append_value(writer(chain, row)?.0);
+                builder.append_value(&*writer(chain, row)?.0);
             }
             Arc::new(builder.finish())
         }
@@ -151,8 +151,8 @@ fn fixed(
     Ok(Arc::new(builder.finish()))
 }
 
-fn writer<'a>(chain: &'a Chain, row: &Facts) -> Result<(&'a str, TransactionId), Fault> {
-    let found = chain.writer(row.version.height, row.version.transaction);
+fn writer(chain: &Chain, row: &Facts) -> Result<(Arc<str>, TransactionId), Fault> {
+    let found = chain.writer(row.version.height, row.version.transaction)?;
     found.ok_or_else(|| unknown(row))
 }
 

@@ -29,6 +29,7 @@ fn options() -> Options {
         clock: Arc::new(RealClock),
         index: Arc::new(MemoryIndex::default()),
         state: StateConfig::default(),
+        segments: None,
         files: block_file::Options { preallocate: 4096, ..block_file::Options::default() },
         bounds: Bounds::default(),
     }
@@ -175,7 +176,7 @@ async fn a_client_that_goes_away_takes_nothing_back() {
     let node = open(&disk).await.unwrap();
     drop(node.submit(schema(&node, 1, None)));
     node.submit(schema(&node, 2, None)).await.unwrap();
-    assert!(node.state().find_transaction(schema(&node, 1, None).id).is_some());
+    assert!(node.state().find_transaction(schema(&node, 1, None).id).unwrap().is_some());
     node.shutdown().await;
 }
 
@@ -211,7 +212,7 @@ async fn a_node_starts_on_a_full_disk() {
     drop(node);
     simulated.set_capacity(Some(simulated.used()));
     let node = open(&disk).await.unwrap();
-    assert!(node.state().find_transaction(receipt.id).is_some());
+    assert!(node.state().find_transaction(receipt.id).unwrap().is_some());
     node.shutdown().await;
     drop(node);
     // Not even the vote is left, and there is no room for a new one: it can be read.
@@ -219,7 +220,7 @@ async fn a_node_starts_on_a_full_disk() {
     simulated.set_capacity(Some(simulated.used()));
     let node = open(&disk).await.unwrap();
     assert!(matches!(node.status().read_only, Some(Fault::DiskFull { .. })), "{:?}", node.status());
-    assert!(node.state().find_transaction(receipt.id).is_some());
+    assert!(node.state().find_transaction(receipt.id).unwrap().is_some());
     let outcome = node.submit(schema(&node, 2, None)).await;
     assert!(matches!(outcome, Err(SubmitError::Busy(storage::Shortage::Disk))), "{outcome:?}");
     node.shutdown().await;

@@ -16,6 +16,7 @@ async fn open(disk: &SimulatedDisk) -> (Arc<raft::Node>, Session) {
         clock: Arc::clone(&clock),
         index: Arc::new(MemoryIndex::default()),
         state: StateConfig::default(),
+        segments: None,
         // Small steps, so that the disk is full soon.
         files: storage::block_file::Options {
             segment: 1 << 20,

@@ -64,7 +64,7 @@ pub(super) fn blocks() -> VirtualTable {
         let places = places.to_vec();
         let kinds = chosen(&kinds, &places);
         Ok(by_blocks(context.snapshot.clone(), kinds, move |snapshot, range| {
-            let records = snapshot.blocks(range);
+            let records = snapshot.blocks(range).map_err(fault)?;
             Ok(records
                 .iter()
                 .map(|record| places.iter().map(|place| block_cell(record, *place)).collect())
@@ -111,9 +111,10 @@ pub(super) fn transactions() -> VirtualTable {
         let from_block = places.contains(&STATEMENT);
         Ok(by_blocks(context.snapshot.clone(), kinds, move |snapshot, range| {
             let mut rows = Vec::new();
-            for record in snapshot.blocks(range) {
+            for record in snapshot.blocks(range).map_err(fault)? {
                 let height = record.header.height;
-                let listed = snapshot.transactions(height..Height(height.0 + 1));
+                let range = height..Height(height.0 + 1);
+                let listed = snapshot.transactions(range).map_err(fault)?;
                 let block = if from_block && !listed.is_empty() {
                     Some(snapshot.block(height).map_err(fault)?)
                 } else {

@@ -20,7 +20,7 @@ fn digest(context: &QueryContext) -> Result<Datum, Error> {
     let mut start = 0;
     while start <= end.0 {
         let next = (start + 4096).min(end.0 + 1);
-        for record in snapshot.blocks(Height(start)..Height(next)) {
+        for record in snapshot.blocks(Height(start)..Height(next))? {
             history.append(record.hash);
             last = Some(record);
         }

@@ -189,7 +189,7 @@ impl Session {
     /// and its commit gives the first receipt.
     fn find_repeated(&mut self, key: Option<&str>) -> Result<(), Error> {
         let Some(key) = key else { return Ok(()) };
-        let Some(receipt) = self.engine.state.receipt_of_key(key) else { return Ok(()) };
+        let Some(receipt) = self.engine.state.receipt_of_key(key)? else { return Ok(()) };
         let before = ledger::Height(receipt.height.0.saturating_sub(1));
         let snapshot: Snapshot = self
             .engine

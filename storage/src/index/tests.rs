@@ -98,6 +98,7 @@ proptest! {
                 match change {
                     Change::Put(bytes) => model.insert(bytes),
                     Change::Remove(bytes) => model.remove(&bytes),
+                    Change::Set(..) | Change::Forget(..) => unreachable!("entries only"),
                 };
             }
         }
@@ -117,5 +118,33 @@ proptest! {
             let all = (Bound::Unbounded, Bound::Unbounded);
             assert_eq!(engine.page(all, false, 9).unwrap(), Vec::<Vec<u8>>::new());
         }
+    }
+}
+
+#[test]
+fn records_are_kept_beside_entries() {
+    let directory = tempfile::tempdir().unwrap();
+    let engines: [Arc<dyn Index>; 2] = [
+        Arc::new(MemoryIndex::default()),
+        Arc::new(FjallIndex::open(directory.path(), 1 << 20).unwrap()),
+    ];
+    for index in engines {
+        let set = |key: u8| Change::Set(vec![key], vec![key; 3]);
+        index.write(vec![set(1), set(2), set(3), Change::Put(vec![9])], None).unwrap();
+        index.write(vec![Change::Forget(vec![2])], None).unwrap();
+        assert_eq!(index.get(&[1]).unwrap(), Some(vec![1; 3]));
+        assert_eq!(index.get(&[2]).unwrap(), None);
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        assert_eq!(
+            index.records(all, true, 9).unwrap(),
+            [(vec![3], vec![3; 3]), (vec![1], vec![1; 3])]
+        );
+        assert_eq!(index.records(all, false, 1).unwrap(), [(vec![1], vec![1; 3])]);
+        assert_eq!(index.page(all, false, 9).unwrap(), [vec![9]]);
+        index.persist().unwrap();
+        index.clear().unwrap();
+        assert_eq!(index.get(&[1]).unwrap(), Some(vec![1; 3]), "records are not entries");
+        index.clear_records().unwrap();
+        assert_eq!(index.get(&[1]).unwrap(), None);
     }
 }

@@ -100,7 +100,7 @@ async fn an_idempotency_key_gives_the_first_receipt() {
     let first = order.submit(with_key(2)).await.unwrap();
     let second = order.submit(with_key(3)).await.unwrap();
     assert_eq!(first, second);
-    assert_eq!(state.receipt_of_key("once"), Some(first));
+    assert_eq!(state.receipt_of_key("once").unwrap(), Some(first));
     assert_eq!(alive(&state.snapshot()).len(), 1);
 }
 

@@ -6,6 +6,7 @@ mod lost;
 mod model;
 mod racing;
 mod schema;
+mod sealed;
 
 use std::sync::Arc;
 
@@ -108,11 +109,11 @@ fn times_find_heights() {
     let model = Model::new(&model::fixed());
     let state = open(Arc::new(MemoryIndex::default()), 1, &model.chain.blocks);
     let genesis = model.chain.blocks[0].header.time_us;
-    assert_eq!(state.height_at_time(genesis - 1), None);
+    assert_eq!(state.height_at_time(genesis - 1).unwrap(), None);
     for block in &model.chain.blocks {
-        assert_eq!(state.height_at_time(block.header.time_us), Some(block.header.height));
+        assert_eq!(state.height_at_time(block.header.time_us).unwrap(), Some(block.header.height));
     }
-    assert_eq!(state.height_at_time(i64::MAX), Some(state.head().height));
+    assert_eq!(state.height_at_time(i64::MAX).unwrap(), Some(state.head().height));
 }
 
 #[test]
@@ -120,14 +121,15 @@ fn transactions_are_found_and_listed() {
     let model = Model::new(&model::fixed());
     let state = open(Arc::new(MemoryIndex::default()), 1, &model.chain.blocks);
     let snapshot = state.snapshot_at(Height(2)).unwrap();
-    let listed = snapshot.transactions(Height(0)..Height(u64::MAX));
+    let listed = snapshot.transactions(Height(0)..Height(u64::MAX)).unwrap();
     let expected: Vec<_> = model.chain.blocks[..3].iter().flat_map(|b| &b.transactions).collect();
     assert_eq!(listed.len(), expected.len());
     for (record, transaction) in listed.iter().zip(expected) {
         assert_eq!(record.id, transaction.id);
-        assert_eq!(state.find_transaction(record.id), Some((record.height, record.transaction)));
+        let found = state.find_transaction(record.id).unwrap();
+        assert_eq!(found, Some((record.height, record.transaction)));
     }
-    assert_eq!(snapshot.blocks(Height(1)..Height(9)).len(), 2);
+    assert_eq!(snapshot.blocks(Height(1)..Height(9)).unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ async fn check(disk: SimulatedDisk, known: &Known, what: &str) {
     };
     assert!(node.status().read_only.is_none(), "{what}: {:?}", node.status());
     for receipt in &known.receipts {
-        let found = node.state().find_transaction(receipt.id);
+        let found = node.state().find_transaction(receipt.id).unwrap();
         assert_eq!(found, Some((receipt.height, receipt.transaction)), "{what}");
         let block = node.blocks().read(receipt.height).unwrap().unwrap();
         assert_eq!(block.header.hash(), receipt.block, "{what}");

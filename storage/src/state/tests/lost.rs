@@ -15,7 +15,7 @@ use super::{
     model::{self, Model},
     open,
 };
-use crate::{Change, Checkpoint, Fault, FjallIndex, Index, MemoryIndex, State};
+use crate::{Change, Checkpoint, Fault, FjallIndex, Index, MemoryIndex, State, index::Record};
 
 /// Takes so many writes, and then none.
 struct Failing {
@@ -51,9 +51,30 @@ impl Index for Failing {
         self.inner.page(bounds, reverse, limit)
     }
 
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        self.inner.get(key)
+    }
+
+    fn records(
+        &self,
+        bounds: (Bound<&[u8]>, Bound<&[u8]>),
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<Record>, Fault> {
+        self.inner.records(bounds, reverse, limit)
+    }
+
+    fn persist(&self) -> Result<(), Fault> {
+        self.spend()
+    }
+
     fn clear(&self) -> Result<(), Fault> {
         self.spend()?;
         self.inner.clear()
+    }
+
+    fn clear_records(&self) -> Result<(), Fault> {
+        self.inner.clear_records()
     }
 
     fn resident_bytes(&self) -> u64 {

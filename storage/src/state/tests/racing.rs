@@ -12,7 +12,9 @@ use std::{
 use ledger::{Height, Operation, Value, VersionId, key::encode_key};
 
 use super::{config, fjall, model::insert};
-use crate::{Index, MemoryIndex, ScanColumn, State, StateConfig, Versions, testing::*};
+use crate::{
+    MemoryIndex, ScanColumn, State, StateConfig, Versions, simulated::SimulatedDisk, testing::*,
+};
 
 const ROWS: i32 = 40;
 const BLOCKS: u64 = 150;
@@ -65,16 +67,15 @@ fn look(state: &State, height: Height) {
     assert_eq!(alive(&snapshot).len(), ROWS as usize, "at {height:?}");
 }
 
-fn race(index: Arc<dyn Index>) {
+fn race(state: &Arc<State>) {
     let chain = chain();
-    let state = State::new(config(2), index);
     for block in &chain.blocks[..3] {
         state.apply(block).unwrap();
     }
     let done = Arc::new(AtomicBool::new(false));
     let readers: Vec<_> = (0..2)
         .map(|reader| {
-            let (state, done) = (Arc::clone(&state), Arc::clone(&done));
+            let (state, done) = (Arc::clone(state), Arc::clone(&done));
             std::thread::spawn(move || {
                 let mut turn = reader;
                 while !done.load(Ordering::Relaxed) {
@@ -94,18 +95,27 @@ fn race(index: Arc<dyn Index>) {
         reader.join().unwrap();
     }
     for height in [2, 3, BLOCKS / 2, BLOCKS - 1] {
-        look(&state, Height(height));
+        look(state, Height(height));
     }
 }
 
 #[test]
 fn snapshots_hold_while_blocks_are_applied() {
-    race(Arc::new(MemoryIndex::default()));
+    race(&State::new(config(2), Arc::new(MemoryIndex::default())));
 }
 
 #[test]
 fn snapshots_hold_over_an_index_on_disk() {
-    race(fjall(&tempfile::tempdir().unwrap()));
+    race(&State::new(config(2), fjall(&tempfile::tempdir().unwrap())));
+}
+
+#[test]
+fn snapshots_hold_while_rows_are_sealed_and_files_merged() {
+    let disk = Arc::new(SimulatedDisk::default());
+    let index = Arc::new(MemoryIndex::default());
+    // So little memory that little of what is read stays.
+    let config = StateConfig { memory_bytes: 60_000, seal_blocks: 3, merge_files: 2, ..config(2) };
+    race(&State::resume(config, index, Some(disk), &|_| true).unwrap());
 }
 
 #[test]

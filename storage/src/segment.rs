@@ -1,0 +1,336 @@
+//! Sealed files: row versions of one table in chain order, as Parquet that any program reads. A row group is
+//! a chunk. Derived: whatever is missing or damaged is made again from blocks, and never believed.
+//!
+//! The columns of a file: where each version stands in the chain (`_ledger_block`, `_ledger_transaction`,
+//! `_ledger_operation`), whether it replaced another (`_ledger_update`), its row as it stands in its block
+//! (`_ledger_row`), and then the table's own columns as they were when the file was written.
+
+mod input;
+mod write;
+
+#[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "the numbers of these tests are small"
+)]
+mod tests;
+
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, RecordBatch},
+    datatypes::{DataType, Int32Type, Int64Type},
+};
+use borsh::{BorshDeserialize, BorshSerialize};
+use ledger::{ColumnNumber, Height, VersionId};
+use parquet::{
+    arrow::{
+        ProjectionMask,
+        arrow_reader::{
+            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
+            RowSelector, statistics::StatisticsConverter,
+        },
+    },
+    errors::ParquetError,
+    file::metadata::PageIndexPolicy,
+};
+
+use crate::{
+    Change, Disk, Fault, File, Index,
+    arrow_types::COLUMN_KEY,
+    chunk::{Marks, RowBytes},
+    derived::CHECKPOINT,
+};
+use input::Input;
+
+pub(crate) use write::write;
+
+/// The columns before the table's own.
+const BEFORE: [&str; 5] =
+    ["_ledger_block", "_ledger_transaction", "_ledger_operation", "_ledger_update", "_ledger_row"];
+/// The place of `_ledger_row` among them.
+const ROW: usize = 4;
+
+/// What is kept beside a file, in the derived store.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Manifest {
+    /// Its number among all sealed files of the node.
+    pub(crate) number: u64,
+    /// Its length.
+    pub(crate) bytes: u64,
+    /// CRC-32 of each piece of it.
+    pub(crate) sums: Vec<u32>,
+    /// Its row groups.
+    pub(crate) groups: Vec<GroupManifest>,
+}
+
+/// A row group.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct GroupManifest {
+    /// How many versions.
+    pub(crate) rows: u32,
+    /// The first one's and the last one's identity.
+    pub(crate) first: VersionId,
+    pub(crate) last: VersionId,
+    /// How many of them were superseded, and the greatest height at which one was.
+    pub(crate) ended: u32,
+    pub(crate) last_end: Height,
+}
+
+impl Manifest {
+    /// How many versions the file holds.
+    pub(crate) fn rows(&self) -> u64 {
+        self.groups.iter().map(|group| u64::from(group.rows)).sum()
+    }
+}
+
+/// The name of a sealed file.
+pub(crate) fn name(number: u64) -> String {
+    format!("{number:010}.parquet")
+}
+
+/// Whether any sealed file was found damaged. From then on the last checkpoint isn't gone on from: the next
+/// start makes all derived files anew.
+pub(crate) struct Soundness {
+    store: Arc<dyn Index>,
+    damaged: AtomicBool,
+}
+
+impl Soundness {
+    /// Of files whose checkpoint is in a store.
+    pub(crate) fn new(store: Arc<dyn Index>) -> Arc<Self> {
+        Arc::new(Self { store, damaged: AtomicBool::new(false) })
+    }
+
+    /// Fails once a file was found damaged.
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        if self.damaged.load(Ordering::Acquire) {
+            let detail = "one was found damaged; the next start makes them anew".to_owned();
+            return Err(Fault::Derived { what: "sealed files", detail });
+        }
+        Ok(())
+    }
+
+    fn lose(&self, fault: &Fault) {
+        if !self.damaged.swap(true, Ordering::AcqRel) {
+            tracing::error!(%fault, "a sealed file is damaged; the next start makes all of them anew from blocks");
+            let forget = Change::Forget(CHECKPOINT.to_vec());
+            let forgotten =
+                self.store.write(vec![forget], None).and_then(|()| self.store.persist());
+            if let Err(fault) = forgotten {
+                tracing::error!(%fault, "the next start can't be told of a damaged file; delete the index");
+            }
+        }
+    }
+}
+
+/// A sealed file.
+pub(crate) struct Segment {
+    soundness: Arc<Soundness>,
+    name: String,
+    file: Arc<dyn File>,
+    bytes: u64,
+    sums: Vec<u32>,
+    metadata: OnceLock<ArrowReaderMetadata>,
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Segment").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Segment {
+    /// The file that a manifest is of.
+    ///
+    /// # Errors
+    /// When it isn't there, or not as long as it was.
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        manifest: &Manifest,
+        soundness: &Arc<Soundness>,
+    ) -> Result<Self, Fault> {
+        let name = name(manifest.number);
+        let broken = |error: std::io::Error| Fault::Derived {
+            what: "sealed file",
+            detail: format!("{name}: {error}"),
+        };
+        let file = disk.open(&name, false).map_err(broken)?;
+        if file.len().map_err(broken)? != manifest.bytes {
+            return Err(broken(std::io::Error::other("its length has changed")));
+        }
+        Ok(Self {
+            soundness: Arc::clone(soundness),
+            name,
+            file,
+            bytes: manifest.bytes,
+            sums: manifest.sums.clone(),
+            metadata: OnceLock::new(),
+        })
+    }
+
+    fn damaged(&self, detail: &dyn fmt::Display) -> Fault {
+        let detail = format!("{}: {detail}", self.name);
+        let fault = Fault::Derived { what: "sealed file", detail };
+        self.soundness.lose(&fault);
+        fault
+    }
+
+    fn metadata(self: &Arc<Self>) -> Result<&ArrowReaderMetadata, Fault> {
+        if let Some(metadata) = self.metadata.get() {
+            return Ok(metadata);
+        }
+        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
+        let metadata = ArrowReaderMetadata::load(&Input::new(Arc::clone(self)), options)
+            .map_err(|error| self.damaged(&error))?;
+        Ok(self.metadata.get_or_init(|| metadata))
+    }
+}
+
+/// A row group of a sealed file.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) segment: Arc<Segment>,
+    /// Its place in the file.
+    pub(crate) place: usize,
+    pub(crate) rows: usize,
+    pub(crate) first: VersionId,
+    pub(crate) last: VersionId,
+}
+
+impl Group {
+    /// The row group at a place.
+    pub(crate) fn new(segment: &Arc<Segment>, place: usize, manifest: &GroupManifest) -> Self {
+        Self {
+            segment: Arc::clone(segment),
+            place,
+            rows: usize::try_from(manifest.rows).unwrap_or(usize::MAX),
+            first: manifest.first,
+            last: manifest.last,
+        }
+    }
+
+    /// Reads columns by their place in the file; a part of the rows if `part` says so.
+    fn read(
+        &self,
+        columns: impl IntoIterator<Item = usize>,
+        part: Option<(usize, usize)>,
+    ) -> Result<RecordBatch, Fault> {
+        let metadata = self.segment.metadata()?.clone();
+        let failed = |error: ParquetError| self.segment.damaged(&error);
+        let mask = ProjectionMask::roots(metadata.parquet_schema(), columns);
+        let input = Input::new(Arc::clone(&self.segment));
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata)
+            .with_row_groups(vec![self.place])
+            .with_projection(mask)
+            .with_batch_size(self.rows);
+        if let Some((skip, take)) = part {
+            let selectors = vec![RowSelector::skip(skip), RowSelector::select(take)];
+            builder = builder.with_row_selection(RowSelection::from(selectors));
+        }
+        let mut batches = builder.build().map_err(failed)?;
+        let batch = batches.next().transpose().map_err(|error| self.segment.damaged(&error))?;
+        let wanted = part.map_or(self.rows, |(_, take)| take);
+        match batch {
+            Some(batch) if batch.num_rows() == wanted => Ok(batch),
+            _ => Err(self.segment.damaged(&"a row group of another length")),
+        }
+    }
+
+    /// The identities of its versions.
+    pub(crate) fn read_marks(&self) -> Result<Marks, Fault> {
+        let batch = self.read(0..ROW, None)?;
+        let shape = || self.segment.damaged(&"columns of another shape");
+        let [blocks, transactions, operations, updates] = batch.columns() else {
+            return Err(shape());
+        };
+        let blocks = blocks.as_primitive_opt::<Int64Type>().ok_or_else(shape)?;
+        let transactions = transactions.as_primitive_opt::<Int32Type>().ok_or_else(shape)?;
+        let operations = operations.as_primitive_opt::<Int32Type>().ok_or_else(shape)?;
+        let updates = updates.as_boolean_opt().ok_or_else(shape)?;
+        let version = |place| VersionId {
+            height: Height(blocks.value(place).cast_unsigned()),
+            transaction: transactions.value(place).cast_unsigned(),
+            operation: operations.value(place).cast_unsigned(),
+        };
+        let marks = Marks {
+            versions: (0..self.rows).map(version).collect(),
+            updates: updates.values().iter().collect(),
+        };
+        if marks.versions.first() != Some(&self.first) || marks.versions.last() != Some(&self.last)
+        {
+            return Err(self.segment.damaged(&"other versions than its manifest says"));
+        }
+        Ok(marks)
+    }
+
+    /// Its rows' bytes.
+    pub(crate) fn read_rows(&self) -> Result<RowBytes, Fault> {
+        let batch = self.read([ROW], None)?;
+        let mut rows = RowBytes::default();
+        let column = batch.columns().first().and_then(|column| column.as_binary_opt::<i32>());
+        let column = column.ok_or_else(|| self.segment.damaged(&"columns of another shape"))?;
+        for row in column {
+            rows.push(row.unwrap_or_default());
+        }
+        Ok(rows)
+    }
+
+    /// One row's bytes.
+    pub(crate) fn read_row(&self, place: usize) -> Result<Vec<u8>, Fault> {
+        let batch = self.read([ROW], Some((place, 1)))?;
+        let column = batch.columns().first().and_then(|column| column.as_binary_opt::<i32>());
+        let column = column.ok_or_else(|| self.segment.damaged(&"columns of another shape"))?;
+        Ok(column.iter().flatten().next().unwrap_or_default().to_vec())
+    }
+
+    /// One of the table's columns; `None` if the file doesn't have it in this shape.
+    pub(crate) fn read_column(
+        &self,
+        number: ColumnNumber,
+        kind: &DataType,
+    ) -> Result<Option<ArrayRef>, Fault> {
+        let Some(place) = self.place_of(number, kind)? else { return Ok(None) };
+        let batch = self.read([place], None)?;
+        Ok(batch.columns().first().filter(|array| array.data_type() == kind).cloned())
+    }
+
+    /// Where a column stands in the file.
+    fn place_of(&self, number: ColumnNumber, kind: &DataType) -> Result<Option<usize>, Fault> {
+        let wanted = number.0.to_string();
+        let schema = self.segment.metadata()?.schema();
+        Ok(schema.fields().iter().position(|field| {
+            field.metadata().get(COLUMN_KEY) == Some(&wanted) && field.data_type() == kind
+        }))
+    }
+
+    /// The least and the greatest value of a column, each an array of one, as far as the file says; longer
+    /// ones may stand for them that are less and greater.
+    pub(crate) fn bounds(
+        &self,
+        number: ColumnNumber,
+        kind: &DataType,
+    ) -> Result<Option<(ArrayRef, ArrayRef)>, Fault> {
+        let Some(place) = self.place_of(number, kind)? else { return Ok(None) };
+        let metadata = self.segment.metadata()?;
+        let Some(field) = metadata.schema().fields().get(place) else { return Ok(None) };
+        let failed = |error: ParquetError| self.segment.damaged(&error);
+        let converter = StatisticsConverter::try_new(
+            field.name(),
+            metadata.schema(),
+            metadata.parquet_schema(),
+        )
+        .map_err(failed)?;
+        let group = metadata.metadata().row_groups().get(self.place);
+        let least = converter.row_group_mins(group).map_err(failed)?;
+        let greatest = converter.row_group_maxes(group).map_err(failed)?;
+        Ok(Some((least, greatest)))
+    }
+}
