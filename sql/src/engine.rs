@@ -26,7 +26,7 @@ pub struct EngineConfig {
     /// Memory that all queries share, in bytes; past it 53200.
     pub query_memory: usize,
     /// Where they put aside what doesn't fit; without it, what doesn't fit fails.
-    pub spill: Option<crate::read::Spill>,
+    pub spill: Option<crate::memory::Spill>,
     /// Operations of one transaction; past it 54000.
     pub transaction_operations: usize,
     /// Bytes of rows of one transaction; past it 54000.
@@ -95,7 +95,7 @@ impl Engine {
         clock: Arc<dyn Clock>,
         config: EngineConfig,
     ) -> Result<Arc<Self>, Error> {
-        let memory = crate::read::query_memory(config.query_memory, config.spill.as_ref())?;
+        let memory = crate::memory::query_memory(config.query_memory, config.spill.as_ref())?;
         let started_us = clock.now_us();
         Ok(Arc::new(Self {
             state,

@@ -14,9 +14,7 @@ use datafusion::common::ParamValues;
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::config::ConfigExtension;
 use datafusion::datasource::TableProvider;
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, MemoryLimit};
-use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -196,32 +194,6 @@ impl ConfigExtension for Running {
     const PREFIX: &'static str = "stele";
 }
 
-/// Where sorts and aggregates put aside what doesn't fit into memory.
-#[derive(Clone, Debug)]
-pub struct Spill {
-    /// A directory that nothing else uses.
-    pub directory: std::path::PathBuf,
-    /// What all queries may have there, in bytes.
-    pub bytes: u64,
-}
-
-/// The memory that all queries of a node share, in bytes, and the disk beside it; past both a query gets 53200.
-///
-/// # Errors
-/// When DataFusion refuses the bound or the directory.
-pub fn query_memory(bytes: usize, spill: Option<&Spill>) -> Result<Arc<RuntimeEnv>, Error> {
-    let disk = match spill {
-        Some(spill) => DiskManagerBuilder::default()
-            .with_mode(DiskManagerMode::Directories(vec![spill.directory.clone()]))
-            .with_max_temp_directory_size(spill.bytes),
-        None => DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
-    };
-    Ok(RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(FairSpillPool::new(bytes)))
-        .with_disk_manager_builder(disk)
-        .build_arc()?)
-}
-
 /// What a plan is made for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PlanOptions<'a> {
@@ -351,21 +323,12 @@ fn options(context: &QueryContext) -> datafusion::config::ConfigOptions {
     options.optimizer.max_passes = 3;
     // `x IS TRUE` is never NULL for the planner, and might be for what runs it: the check takes that for a fault.
     options.execution.skip_physical_aggregate_schema_check = true;
-    options.execution.sort_spill_reservation_bytes = sort_reserve(&context.memory);
+    options.execution.sort_spill_reservation_bytes =
+        crate::memory::sort_reserve(&context.memory, partitions());
     options.execution.time_zone = Some("UTC".to_owned());
     options.sql_parser.map_string_types_to_utf8view = false;
     options.extensions.insert(Running(Arc::new(context.clone())));
     options
-}
-
-/// What a sort keeps free for merging what it put aside: DataFusion's 10 MiB, less where that would be much of all
-/// queries' memory.
-fn sort_reserve(memory: &RuntimeEnv) -> usize {
-    const USUAL_BYTES: usize = 10 << 20;
-    match memory.memory_pool.memory_limit() {
-        MemoryLimit::Finite(bytes) => USUAL_BYTES.min(bytes / (8 * partitions())),
-        MemoryLimit::Infinite | MemoryLimit::Unknown => USUAL_BYTES,
-    }
 }
 
 /// Runs a plan. The parameters are as many as `planned.parameters`, each of its type (or a text of

@@ -11,9 +11,10 @@ use arrow::record_batch::RecordBatch;
 use self::house::House;
 use ledger::Value;
 
-use super::{PlanOptions, Planned, Spill, collect, plan_query, query_memory};
+use super::{PlanOptions, Planned, collect, plan_query};
 use crate::Error;
 use crate::functions::{Datum, cast, datum_at};
+use crate::memory::{Spill, query_memory};
 use crate::outcome::Parameter;
 use crate::types::PgType;
 

@@ -14,7 +14,7 @@ fn batch(values: std::ops::Range<i32>) -> RecordBatch {
 
 #[test]
 fn rows_are_found_until_they_are_let_go_of() {
-    let memory = crate::read::query_memory(1 << 20, None).unwrap();
+    let memory = crate::memory::query_memory(1 << 20, None).unwrap();
     let mut kept = Kept::new(&memory);
     kept.push(batch(0..3)).unwrap();
     kept.push(batch(3..5)).unwrap();
@@ -40,7 +40,7 @@ fn rows_are_found_until_they_are_let_go_of() {
 
 #[test]
 fn what_is_kept_has_a_bound() {
-    let memory = crate::read::query_memory(64 << 10, None).unwrap();
+    let memory = crate::memory::query_memory(64 << 10, None).unwrap();
     let mut kept = Kept::new(&memory);
     let error = (0..100).find_map(|_| kept.push(batch(0..1000)).err()).unwrap();
     assert_eq!(error.sqlstate(), "53200");

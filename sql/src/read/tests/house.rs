@@ -14,7 +14,8 @@ use ledger::{
 use storage::{Order, Solo};
 
 use crate::Error;
-use crate::read::{QueryContext, query_memory};
+use crate::memory::query_memory;
+use crate::read::QueryContext;
 use crate::settings::Zone;
 
 /// The present of the chain, as queries see it.
