@@ -137,6 +137,7 @@ impl<V: View> Staged<V> {
             let version = VersionId { height, transaction: index, operation: place };
             self.place(version, at, operation, transaction)?;
         }
+        self.settle_keys();
         for oid in &defined {
             self.catalog().check_references(*oid)?;
         }
@@ -198,7 +199,7 @@ impl<V: View> Staged<V> {
         let plan = plan(&mut Plans::new(), self.catalog(), table)?;
         let mut result = Ok(());
         self.scan(table, &mut |_, row| {
-            result = rows::check_new(self, &plan, None, row)
+            result = rows::check_new(self, &plan, &BTreeSet::new(), None, row)
                 .and_then(|()| rows::check_parents(self, &plan, None, row));
             if result.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })

@@ -389,6 +389,18 @@ impl<'a> RowReader<'a> {
         }
     }
 
+    /// Whether a column is NULL, as [`Self::value_ref`] gives it, without reading its value.
+    ///
+    /// # Errors
+    /// As of [`Self::value_ref`], but for a value's own bytes.
+    pub fn is_null(&self, column: ColumnNumber) -> Result<bool, DecodeError> {
+        match self.layout.cell(column)? {
+            Cell::Null | Cell::Erased(_) => Ok(true),
+            Cell::Value(_) => Ok(false),
+            Cell::Missing => Ok(self.value_ref(column)? == ValueRef::Null),
+        }
+    }
+
     /// A column's value.
     ///
     /// # Errors

@@ -135,7 +135,9 @@ impl<V: View> Staged<V> {
     /// # Errors
     /// When there is no such table, or the row's bytes are damaged.
     pub fn insert(&mut self, table: Oid, version: VersionId, row: Row) -> Result<(), Refusal> {
-        self.put(table, version, Held::Own(row))
+        self.put(table, version, Held::Own(row))?;
+        self.settle_keys();
+        Ok(())
     }
 
     fn put(&mut self, table: Oid, version: VersionId, held: Held) -> Result<(), Refusal> {
@@ -147,6 +149,11 @@ impl<V: View> Staged<V> {
         self.rows.entry(table).or_default().insert(version, held);
         self.log.push(Undo::Inserted(table, version));
         Ok(())
+    }
+
+    /// Puts the keys of rows that were put in into order, before many are looked for.
+    pub(crate) fn settle_keys(&mut self) {
+        self.keys.values_mut().for_each(Keys::settle);
     }
 
     /// The table's plan, as the catalog stands.
@@ -257,6 +264,7 @@ impl<V: View> Staged<V> {
                 return Err(error.into());
             }
         }
+        keys.settle();
         self.keys.insert(oid, keys);
         self.built.insert(oid);
         self.log.push(Undo::Built(oid));
@@ -281,6 +289,7 @@ impl<V: View> Staged<V> {
             let version = VersionId { height, transaction: index, operation: place };
             self.stage_one(version, at, operation, transaction)?;
         }
+        self.settle_keys();
         Ok(())
     }
 
@@ -422,6 +431,19 @@ impl<V: View> View for Staged<V> {
         Ok(self.with_staged(found, index, key, limit))
     }
 
+    fn is_distinct(&self, index: Oid) -> bool {
+        let Some(definition) = self.catalog.index(index) else { return false };
+        let table = definition.table;
+        let below_is_empty =
+            self.base.catalog().table(table).is_none() || self.base.is_empty(table);
+        below_is_empty && self.keys.get(&index).is_none_or(Keys::are_distinct)
+    }
+
+    fn is_empty(&self, table: Oid) -> bool {
+        self.rows.get(&table).is_none_or(BTreeMap::is_empty)
+            && (self.base.catalog().table(table).is_none() || self.base.is_empty(table))
+    }
+
     fn scan(
         &self,
         table: Oid,
@@ -466,7 +488,8 @@ impl<V: View> Staged<V> {
             let table = self.catalog.index(index).map(|index| index.table);
             let ended = table.and_then(|table| self.ended.get(&table));
             let alive = |version: &VersionId| ended.is_none_or(|ended| !ended.contains(version));
-            found.extend(keys.find(key).filter(alive).take(limit - found.len()));
+            let left = limit - found.len();
+            found.extend(keys.find(key).filter(alive).take(left));
         }
         found
     }

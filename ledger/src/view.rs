@@ -26,6 +26,19 @@ pub trait View {
     /// This node's fault.
     fn find(&self, index: Oid, key: &[u8], limit: usize) -> Result<Vec<VersionId>, Self::Fault>;
 
+    /// Whether it is known, without a look at any key, that no two rows alive have the same key in an index.
+    /// `false` says nothing.
+    fn is_distinct(&self, index: Oid) -> bool {
+        let table = self.catalog().index(index).map(|index| index.table);
+        table.is_some_and(|table| self.is_empty(table))
+    }
+
+    /// Whether it is known that a table has no row alive. `false` says nothing.
+    fn is_empty(&self, table: Oid) -> bool {
+        let _ = table;
+        false
+    }
+
     /// Shows every row alive of a table to `each`, in order of version ids, until it breaks off. For
     /// constraints and indexes that are added to a table with rows.
     ///
@@ -51,6 +64,14 @@ impl<V: View> View for &V {
 
     fn find(&self, index: Oid, key: &[u8], limit: usize) -> Result<Vec<VersionId>, Self::Fault> {
         (*self).find(index, key, limit)
+    }
+
+    fn is_distinct(&self, index: Oid) -> bool {
+        (*self).is_distinct(index)
+    }
+
+    fn is_empty(&self, table: Oid) -> bool {
+        (*self).is_empty(table)
     }
 
     fn scan(

@@ -160,12 +160,15 @@ impl Applier {
         if height != next || block.header.parent != parent {
             return Err(unfit(height, "it is not the next block of this chain"));
         }
+        let operations = block.transactions.iter().map(|it| it.operations.len() as u64).sum();
+        let hash = block.header.hash();
+        self.index.begin_block(height, hash, operations);
         let catalog = Catalog::clone(&catalog);
         let mut definitions = Definitions { catalog, changed: false, only_leases: true };
         for (place, transaction) in (0_u32..).zip(&block.transactions) {
             self.transaction(height, place, transaction, &mut definitions)?;
         }
-        let head = Head { height, block: block.header.hash(), time_us: block.header.time_us };
+        let head = Head { height, block: hash, time_us: block.header.time_us };
         self.index.finish_block(head, &definitions.catalog)?;
         self.note(block, &definitions);
         let receipts = self.publish(head, block, definitions);

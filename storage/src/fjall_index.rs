@@ -11,11 +11,15 @@ use std::{
 };
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use parking_lot::RwLock;
 
 use crate::{
     Fault, MemoryIndex,
     index::{Change, Checkpoint, Index, Record, is_empty_range},
 };
+
+/// The keyspace of the entries.
+const ENTRIES: &str = "entries";
 
 /// The only key of the keyspace `state`.
 const CHECKPOINT: &[u8] = b"checkpoint";
@@ -29,7 +33,7 @@ const JOURNAL_BYTES: u64 = 128 << 20;
 /// An ordered set in a directory.
 pub struct FjallIndex {
     database: Database,
-    entries: Keyspace,
+    entries: RwLock<Keyspace>,
     state: Keyspace,
     records: Keyspace,
     path: PathBuf,
@@ -82,20 +86,25 @@ impl FjallIndex {
             .cache_size(cache_bytes)
             .max_journaling_size(JOURNAL_BYTES)
             .open()?;
-        let entries = database.keyspace("entries", KeyspaceCreateOptions::default)?;
+        let entries = RwLock::new(database.keyspace(ENTRIES, KeyspaceCreateOptions::default)?);
         let state = database.keyspace("state", KeyspaceCreateOptions::default)?;
         let records = database.keyspace("records", KeyspaceCreateOptions::default)?;
         Ok(Self { database, entries, state, records, path: path.to_owned() })
+    }
+
+    fn entries(&self) -> Keyspace {
+        self.entries.read().clone()
     }
 }
 
 impl Index for FjallIndex {
     fn write(&self, changes: Vec<Change>, checkpoint: Option<Checkpoint>) -> Result<(), Fault> {
+        let entries = self.entries();
         let mut batch = self.database.batch();
         for change in changes {
             match change {
-                Change::Put(entry) => batch.insert(&self.entries, entry, []),
-                Change::Remove(entry) => batch.remove(&self.entries, entry),
+                Change::Put(entry) => batch.insert(&entries, entry, []),
+                Change::Remove(entry) => batch.remove(&entries, entry),
                 Change::Set(key, value) => batch.insert(&self.records, key, value),
                 Change::Forget(key) => batch.remove(&self.records, key),
             }
@@ -104,6 +113,18 @@ impl Index for FjallIndex {
             batch.insert(&self.state, CHECKPOINT, ledger::codec::encode(&checkpoint));
         }
         batch.commit().map_err(fault)
+    }
+
+    fn load(&self, entries: Vec<Vec<u8>>) -> Result<(), Fault> {
+        let keyspace = self.entries();
+        let load = || {
+            let mut ingestion = keyspace.start_ingestion()?;
+            for entry in entries {
+                ingestion.write(entry, [])?;
+            }
+            ingestion.finish()
+        };
+        load().map_err(fault)
     }
 
     fn checkpoint(&self) -> Result<Option<Checkpoint>, Fault> {
@@ -121,7 +142,7 @@ impl Index for FjallIndex {
         if is_empty_range(&bounds) {
             return Ok(Vec::new());
         }
-        let range = self.entries.range::<&[u8], _>(bounds);
+        let range = self.entries().range::<&[u8], _>(bounds);
         let key = |guard: fjall::Guard| guard.key().map(|key| key.to_vec()).map_err(fault);
         if reverse {
             range.rev().take(limit).map(key).collect()
@@ -163,7 +184,12 @@ impl Index for FjallIndex {
         // The checkpoint goes first: entries without one are cleared again at the next opening.
         self.state.remove(CHECKPOINT).map_err(fault)?;
         self.database.persist(PersistMode::SyncData).map_err(fault)?;
-        self.entries.clear().map_err(fault)
+        // Not by `clear`: an opening would do that again from the journal, and take with it what was loaded.
+        let mut entries = self.entries.write();
+        self.database.delete_keyspace(entries.clone()).map_err(fault)?;
+        let made = self.database.keyspace(ENTRIES, KeyspaceCreateOptions::default);
+        *entries = made.map_err(fault)?;
+        Ok(())
     }
 
     fn clear_records(&self) -> Result<(), Fault> {

@@ -25,6 +25,15 @@ pub trait Index: Send + Sync {
     /// The engine's own failure.
     fn write(&self, changes: Vec<Change>, checkpoint: Option<Checkpoint>) -> Result<(), Fault>;
 
+    /// Adds many entries, which are sorted and each there once. What was written before stays before them;
+    /// after a crash all of them may be there although nothing of the checkpoint that follows is.
+    ///
+    /// # Errors
+    /// The engine's own failure.
+    fn load(&self, entries: Vec<Vec<u8>>) -> Result<(), Fault> {
+        self.write(entries.into_iter().map(Change::Put).collect(), None)
+    }
+
     /// How far the index is complete; `None` when it is new.
     ///
     /// # Errors
@@ -107,6 +116,8 @@ pub struct Checkpoint {
     pub block: Hash,
     /// Entries of versions superseded up to this height stand in [`Space::Past`].
     pub settled: Height,
+    /// The block of which entries may be there already, because they are loaded all at once.
+    pub loading: Option<(Height, Hash)>,
 }
 
 /// Where an entry stands.

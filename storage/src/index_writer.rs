@@ -7,9 +7,10 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, atomic::Ordering},
+    thread::JoinHandle,
 };
 
-use ledger::{Catalog, ColumnNumber, Height, Oid, RowReader, Table, catalog, key};
+use ledger::{Catalog, ColumnNumber, Hash, Height, Oid, RowReader, Table, catalog, key};
 
 use crate::{
     Fault, Head, Index, MemoryIndex,
@@ -21,6 +22,11 @@ use crate::{
 /// Changes that are collected before they are handed to the index.
 const CHANGES: usize = 8192;
 
+/// Entries that a block must bring so that they are sorted and loaded, beside all else, rather than written;
+/// and how many are loaded at a time.
+const MANY: u64 = if cfg!(test) { 4 } else { 32 << 10 };
+const LOAD: usize = if cfg!(test) { 3 } else { 512 << 10 };
+
 /// Writes the key index of one state.
 pub(crate) struct IndexWriter {
     core: Arc<Core>,
@@ -31,6 +37,13 @@ pub(crate) struct IndexWriter {
     /// Versions that ended and still stand in the present part of the index, in order of their ends.
     ended: VecDeque<Ended>,
     changes: Vec<Change>,
+    /// Entries to be loaded, if the block has many, and the load that is under way.
+    many: Option<Vec<Vec<u8>>>,
+    load: Option<JoinHandle<Result<(), Fault>>>,
+    /// The open block, until a load of its entries was noted.
+    open: Option<(Height, Hash)>,
+    /// A block whose entries may have been loaded before this start: it must come again.
+    loading: Option<(Height, Hash)>,
     /// Whether anything of the open block was handed over.
     wrote: bool,
     /// Whether the index refused a write. Nothing is written to it after that.
@@ -57,6 +70,10 @@ impl IndexWriter {
             indexed: None,
             ended: VecDeque::new(),
             changes: Vec::new(),
+            many: None,
+            load: None,
+            open: None,
+            loading: None,
             wrote: false,
             lost: false,
             replaced: false,
@@ -85,6 +102,7 @@ impl IndexWriter {
         match (checkpoint.filter(fits), head) {
             (Some(checkpoint), _) => {
                 self.core.settled.store(checkpoint.settled.0, Ordering::Release);
+                self.loading = checkpoint.loading;
                 let ahead = head.is_none_or(|head| checkpoint.height > head.height);
                 self.indexed = Some(checkpoint).filter(|_| ahead);
                 for (height, table, row) in unsettled {
@@ -106,7 +124,8 @@ impl IndexWriter {
 
     /// All blocks that there are were applied: an index that is ahead of them is of another chain.
     pub(crate) fn finish_resume(&mut self) -> Result<(), Fault> {
-        if self.indexed.take().is_none() && !self.lost {
+        let loaded = self.loading.take().is_some();
+        if self.indexed.take().is_none() && !self.lost && !loaded {
             return Ok(());
         }
         let (head, catalog) = {
@@ -122,6 +141,19 @@ impl IndexWriter {
         self.indexed.is_some_and(|checkpoint| height <= checkpoint.height)
     }
 
+    /// A block begins, which brings so many operations on rows.
+    pub(crate) fn begin_block(&mut self, height: Height, block: Hash, operations: u64) {
+        (self.open, self.many) = (Some((height, block)), None);
+        self.expect(operations);
+    }
+
+    /// So many entries may follow.
+    fn expect(&mut self, entries: u64) {
+        if entries >= MANY && self.many.is_none() {
+            self.many = Some(Vec::new());
+        }
+    }
+
     /// Adds the entry of a new version.
     pub(crate) fn put(
         &mut self,
@@ -131,8 +163,65 @@ impl IndexWriter {
         row: u64,
     ) -> Result<(), Fault> {
         let entry = entry_of(Space::Present, oid, columns, reader, row)?;
-        self.change(Change::Put(entry));
+        self.add(entry);
         Ok(())
+    }
+
+    fn add(&mut self, entry: Vec<u8>) {
+        let Some(many) = &mut self.many else { return self.change(Change::Put(entry)) };
+        many.push(entry);
+        if many.len() >= LOAD {
+            let full = std::mem::take(many);
+            self.begin_load(full);
+        }
+    }
+
+    /// Sorts and loads entries on a thread of its own, after the load that is under way.
+    fn begin_load(&mut self, mut entries: Vec<Vec<u8>>) {
+        self.end_load();
+        if self.lost || entries.is_empty() {
+            return;
+        }
+        self.note_load();
+        self.wrote = true;
+        let index = Arc::clone(&self.index);
+        let load = move || {
+            entries.sort_unstable();
+            entries.dedup();
+            index.load(entries)
+        };
+        match std::thread::Builder::new().name("index-load".to_owned()).spawn(load) {
+            Ok(thread) => self.load = Some(thread),
+            Err(error) => self.lose(&Fault::io("start a thread", error)),
+        }
+    }
+
+    /// An index that has entries of a block, but was not told so, would be believed on another chain.
+    fn note_load(&mut self) {
+        let Some(loading) = self.open.take() else { return };
+        let before = self.core.published.read().head;
+        let settled = Height(self.core.settled.load(Ordering::Relaxed));
+        if let Some(before) = before {
+            let checkpoint = Checkpoint { loading: Some(loading), ..checkpoint(before, settled) };
+            self.hand_over(Vec::new(), Some(checkpoint));
+        }
+    }
+
+    fn end_load(&mut self) {
+        let panicked = |_| Err(Fault::Internal("loading the index panicked".to_owned()));
+        if let Some(load) = self.load.take()
+            && let Err(fault) = load.join().unwrap_or_else(panicked)
+        {
+            self.lose(&fault);
+        }
+    }
+
+    /// Loads what is left of many entries.
+    fn end_loads(&mut self) {
+        if let Some(rest) = self.many.take() {
+            self.begin_load(rest);
+        }
+        self.end_load();
     }
 
     /// Notes that a version ended, to be settled later.
@@ -152,6 +241,7 @@ impl IndexWriter {
         let Some(table) = catalog.table(index.table) else { return Ok(()) };
         let Some(versions) = self.core.versions(index.table) else { return Ok(()) };
         let settled = Height(self.core.settled.load(Ordering::Relaxed));
+        self.expect(versions.end());
         for chunk in versions.chunks_at(Height(u64::MAX))? {
             let rows = chunk.rows()?;
             for place in 0..chunk.len() {
@@ -160,8 +250,7 @@ impl IndexWriter {
                 let past = chunk.end(place, settled)?.is_some();
                 let space = if past { Space::Past } else { Space::Present };
                 let row = chunk.first + place as u64;
-                let entry = entry_of(space, oid, &index.columns, &reader, row)?;
-                self.change(Change::Put(entry));
+                self.add(entry_of(space, oid, &index.columns, &reader, row)?);
             }
         }
         Ok(())
@@ -181,9 +270,17 @@ impl IndexWriter {
             self.clear();
             return self.rebuild(head, catalog);
         }
+        self.end_loads();
+        if self.loading.is_some_and(|(height, _)| height <= head.height)
+            && self.loading.take() != Some((head.height, head.block))
+        {
+            tracing::warn!("the key index has entries of another chain; it is made anew");
+            self.clear();
+            return self.rebuild(head, catalog);
+        }
         let settled = self.settle(head.height, catalog)?;
         if self.wrote || !self.changes.is_empty() {
-            self.flush(Some(Checkpoint { height: head.height, block: head.block, settled }));
+            self.flush(Some(checkpoint(head, settled)));
             self.wrote = false;
         }
         if self.lost { self.rebuild(head, catalog) } else { Ok(()) }
@@ -239,6 +336,8 @@ impl IndexWriter {
             (self.lost, self.replaced) = (false, true);
         }
         self.changes.clear();
+        // Without a checkpoint nothing of it is believed.
+        (self.many, self.loading, self.open) = (None, None, None);
         let settled = Height(head.height.0.saturating_sub(self.settle_blocks));
         self.core.settled.store(settled.0, Ordering::Release);
         self.collect_ended(settled)?;
@@ -252,7 +351,8 @@ impl IndexWriter {
                 }
             }
         }
-        self.flush(Some(Checkpoint { height: head.height, block: head.block, settled }));
+        self.end_loads();
+        self.flush(Some(checkpoint(head, settled)));
         self.wrote = false;
         if self.lost {
             // An index in memory takes every write, so this happens once at most.
@@ -329,6 +429,10 @@ impl IndexWriter {
         tracing::error!(%fault, "the key index can't be kept on disk; it is kept in memory until the next start");
         self.lost = true;
     }
+}
+
+fn checkpoint(head: Head, settled: Height) -> Checkpoint {
+    Checkpoint { height: head.height, block: head.block, settled, loading: None }
 }
 
 /// Adds a row's entries in these indexes.

@@ -275,7 +275,9 @@ impl Snapshot {
         found: &mut Vec<VersionId>,
     ) -> Result<bool, Fault> {
         self.check_cut()?;
-        let Some(store) = self.core.versions(table) else { return Ok(true) };
+        let Some(store) = self.core.versions(table).filter(|it| it.end() > 0) else {
+            return Ok(true);
+        };
         let start = index::start(Space::Present, index, key);
         let Some(end) = index::after(&start) else { return Ok(false) };
         let bounds = (Bound::Included(start.as_slice()), Bound::Excluded(end.as_slice()));
@@ -328,6 +330,10 @@ impl View for Snapshot {
 
     fn find(&self, index: Oid, key: &[u8], limit: usize) -> Result<Vec<VersionId>, Fault> {
         self.lookup_some(index, key, limit)
+    }
+
+    fn is_empty(&self, table: Oid) -> bool {
+        self.cut.is_none() && self.core.versions(table).is_none_or(|versions| versions.end() == 0)
     }
 
     fn scan(

@@ -1,5 +1,8 @@
 //! Constraints of rows: NOT NULL, CHECK, unique keys, foreign keys.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use super::plan::{FromChild, Plan, Plans, ToParent, plan};
 use super::{Touched, details};
 use crate::codec::DecodeError;
@@ -29,7 +32,7 @@ impl Environment for InRow<'_> {
 pub fn check_row(catalog: &Catalog, table: &Table, row: &Row) -> Result<(), Refusal> {
     let reader = RowReader::new(table, &row.bytes)?;
     for column in table.live_columns().filter(|column| column.not_null) {
-        if reader.value_ref(column.number)? == crate::ValueRef::Null {
+        if reader.is_null(column.number)? {
             return Err(Refusal::NotNull {
                 schema: schema_name(catalog, table),
                 table: table.name.clone(),
@@ -92,12 +95,25 @@ pub(super) fn check_all<V: View>(
     touched: &[Touched<'_>],
     plans: &mut Plans,
 ) -> Result<(), Checked<V::Fault>> {
+    let mut distinct = BTreeSet::new();
+    let mut last: Option<(Oid, Arc<Plan>)> = None;
     for row in touched {
-        if let Some(new) = row.new {
-            check_new(after, &*plan(plans, after.catalog(), row.table)?, row.old, new)?;
-        }
+        let Some(new) = row.new else { continue };
+        let plan = match &last {
+            Some((table, plan)) if *table == row.table => plan,
+            _ => {
+                let plan = plan(plans, after.catalog(), row.table)?;
+                distinct.extend(plan.indexes().map(|it| it.0).filter(|it| after.is_distinct(*it)));
+                &last.insert((row.table, plan)).1
+            }
+        };
+        check_new(after, plan, &distinct, row.old, new)?;
     }
+    let is_alone = |plan: &Plan| plan.parents.is_empty() && plan.children.is_empty();
     for row in touched {
+        if last.as_ref().is_some_and(|(table, plan)| *table == row.table && is_alone(plan)) {
+            continue;
+        }
         let plan = plan(plans, after.catalog(), row.table)?;
         if let Some(new) = row.new {
             check_parents(after, &plan, row.old, new)?;
@@ -114,16 +130,21 @@ fn schema_name(catalog: &Catalog, table: &Table) -> String {
     catalog.schema(table.schema).map_or_else(String::new, |schema| schema.name.clone())
 }
 
-/// Checks a row that is new, or new in this form: in itself and against the table's other rows.
+/// Checks a row that is new, or new in this form: in itself and against the table's other rows. `distinct`
+/// are indexes in which no key is there twice.
 pub(super) fn check_new<V: View>(
     after: &V,
     plan: &Plan,
+    distinct: &BTreeSet<Oid>,
     old: Option<&Row>,
     new: &Row,
 ) -> Result<(), Checked<V::Fault>> {
     let table = plan.table();
     check_row(after.catalog(), table, new)?;
     for (oid, index) in plan.indexes().filter(|(_, index)| index.unique) {
+        if distinct.contains(&oid) {
+            continue;
+        }
         let columns = &index.columns;
         let Some(key) = key_of(table, columns, new)? else { continue };
         if unchanged(table, columns, old, &key)? {

@@ -46,6 +46,10 @@ impl View for Memory {
         Ok(rows.map(|((_, version), _)| *version).take(limit).collect())
     }
 
+    fn is_empty(&self, table: Oid) -> bool {
+        self.rows.keys().all(|(oid, _)| *oid != table)
+    }
+
     fn scan(
         &self,
         table: Oid,

@@ -1,5 +1,5 @@
-//! The keys of staged rows in one index: an ordered set of key bytes followed by the version. Short ones
-//! stand in the set's own nodes: a million of them are found without following a million pointers.
+//! The keys of staged rows in one index: key bytes followed by the version, in order. Short ones stand in
+//! place, and many that come at once are sorted once: a million of them cost no million searches.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -7,6 +7,9 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use crate::VersionId;
+
+#[cfg(test)]
+mod tests;
 
 /// Bytes of a version's identity.
 const VERSION: usize = 16;
@@ -16,7 +19,20 @@ const SHORT: usize = 38;
 
 /// Keys with the versions that have them.
 #[derive(Default)]
-pub(super) struct Keys(BTreeSet<Entry>);
+pub(super) struct Keys {
+    /// What came last, in no order: see [`Keys::settle`].
+    recent: Vec<Entry>,
+    few: BTreeSet<Entry>,
+    /// Sorted runs, each at least twice as long as the next.
+    runs: Vec<Vec<Entry>>,
+    /// Entries of the runs that were taken out.
+    gone: BTreeSet<Entry>,
+    /// Whether no two entries of `runs` have the same key, when there is nothing else.
+    distinct: bool,
+}
+
+/// As many keys at once are sorted into a run; fewer go into the tree one by one.
+const RUN: usize = 256;
 
 /// Key bytes and the version, compared as bytes.
 enum Entry {
@@ -47,6 +63,19 @@ impl Entry {
     }
 }
 
+impl Entry {
+    fn key(&self) -> &[u8] {
+        let bytes = self.bytes();
+        bytes.get(..bytes.len().saturating_sub(VERSION)).unwrap_or(bytes)
+    }
+
+    /// The version, if this is the key.
+    fn version_of(&self, key: &[u8]) -> Option<VersionId> {
+        let rest = self.bytes().strip_prefix(key)?;
+        <[u8; VERSION]>::try_from(rest).ok().map(VersionId::from_bytes)
+    }
+}
+
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
         self.bytes() == other.bytes()
@@ -74,21 +103,71 @@ impl Borrow<[u8]> for Entry {
 }
 
 impl Keys {
+    /// Adds a key. Until [`Self::settle`], each search walks all that was added.
     pub(super) fn insert(&mut self, key: &[u8], version: VersionId) {
-        self.0.insert(Entry::new(key, version));
+        let entry = Entry::new(key, version);
+        if self.gone.is_empty() || !self.gone.remove(&entry) {
+            self.recent.push(entry);
+        }
     }
 
     pub(super) fn remove(&mut self, key: &[u8], version: VersionId) {
-        self.0.remove(&Entry::new(key, version));
+        let entry = Entry::new(key, version);
+        if self.few.remove(&entry) {
+            return;
+        }
+        if let Some(place) = self.recent.iter().rposition(|own| *own == entry) {
+            self.recent.swap_remove(place);
+        } else if self.runs.iter().any(|run| run.binary_search(&entry).is_ok()) {
+            self.gone.insert(entry);
+        }
+    }
+
+    /// Puts what was added into order.
+    pub(super) fn settle(&mut self) {
+        if self.recent.len() < RUN {
+            self.few.extend(self.recent.drain(..));
+            return;
+        }
+        let mut run = std::mem::take(&mut self.recent);
+        run.sort_unstable();
+        while let Some(before) = self.runs.pop_if(|before| before.len() < 2 * run.len()) {
+            run.extend(before);
+            // Two runs that are sorted: this merges them.
+            run.sort();
+        }
+        self.distinct = self.runs.is_empty() && has_no_twins(&run);
+        self.runs.push(run);
+    }
+
+    /// Whether it is known that no two entries have the same key.
+    pub(super) fn are_distinct(&self) -> bool {
+        let is_one_run = self.runs.len() == 1 && self.few.is_empty() && self.distinct;
+        self.recent.is_empty() && (is_one_run || self.runs.is_empty() && self.few.len() < 2)
     }
 
     /// The versions with exactly this key, in order. No key is another's beginning, so that what begins
     /// with the key has it.
     pub(super) fn find<'a>(&'a self, key: &'a [u8]) -> impl Iterator<Item = VersionId> + 'a {
-        self.0
+        let mut found: Vec<VersionId> = self
+            .few
             .range::<[u8], _>((Bound::Included(key), Bound::Unbounded))
-            .map_while(move |entry| entry.bytes().strip_prefix(key))
-            .filter_map(|rest| <[u8; VERSION]>::try_from(rest).ok())
-            .map(VersionId::from_bytes)
+            .map_while(|entry| entry.version_of(key))
+            .collect();
+        for run in &self.runs {
+            let start = run.partition_point(|entry| entry.bytes() < key);
+            let rest = run.get(start..).unwrap_or_default().iter();
+            let of_key = rest.map_while(|entry| Some((entry, entry.version_of(key)?)));
+            let left = of_key.filter(|(entry, _)| !self.gone.contains(*entry));
+            found.extend(left.map(|(_, version)| version));
+        }
+        found.extend(self.recent.iter().filter_map(|entry| entry.version_of(key)));
+        found.sort_unstable();
+        found.into_iter()
     }
+}
+
+/// Whether no two neighbours have the same key.
+fn has_no_twins(run: &[Entry]) -> bool {
+    run.array_windows().all(|[one, other]| one.key() != other.key())
 }

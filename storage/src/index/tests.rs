@@ -89,8 +89,17 @@ proptest! {
                 height: Height(number),
                 block: Hash([number as u8; 32]),
                 settled: Height(0),
+                loading: None,
             };
+            let puts: Vec<Vec<u8>> = batch.iter().filter_map(|change| match change {
+                Change::Put(bytes) => Some(bytes.clone()),
+                _ => None,
+            }).collect();
             for engine in &engines {
+                if puts.len() == batch.len() {
+                    let sorted = std::collections::BTreeSet::from_iter(puts.clone());
+                    engine.load(sorted.into_iter().collect()).unwrap();
+                }
                 engine.write(batch.clone(), Some(checkpoint)).unwrap();
                 assert_eq!(engine.checkpoint().unwrap(), Some(checkpoint));
             }
