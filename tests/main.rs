@@ -13,6 +13,7 @@ mod copy;
 mod crash;
 mod differential;
 mod driver;
+mod evidence;
 mod flights;
 mod pgbench;
 mod postgres;

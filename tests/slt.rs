@@ -353,7 +353,9 @@ fn stele_answers_alike_in_the_extended_protocol() {
 
 #[test]
 fn ledger_scripts() {
-    run_all("stele", &scripts("sql/ledger"), |path| on_stele(path, Way::Simple));
+    run_all("stele", &scripts("sql/ledger"), |path| {
+        on_stele(path, Way::Simple).and(on_stele(path, Way::Extended))
+    });
 }
 
 fn on_stele(path: &Path, way: Way) -> Score {

@@ -2,11 +2,14 @@
 //! another goes on from. Each verifies with nothing but itself, a digest and the members' keys; none needs
 //! a server. As JSON they are files (`proof/json.rs`).
 
+mod evidence;
 mod json;
 #[cfg(test)]
 mod tests;
 
 use thiserror::Error;
+
+pub use evidence::{Evidence, Written};
 
 use crate::codec::{DecodeError, encode};
 use crate::hash::{Domain, hash};
@@ -29,6 +32,9 @@ pub enum ProofError {
     /// The later digest's chain doesn't go on from the earlier one's.
     #[error("the later chain does not go on from the earlier one")]
     Consistency,
+    /// The definition beside a row is not its table's, or is later than the row.
+    #[error("the definition is not that of the row's table")]
+    Definition,
     /// A signature is not that key's.
     #[error("a signature does not verify")]
     Signature,
@@ -85,6 +91,11 @@ impl Digest {
     pub fn verify(&self, key: &PublicKey) -> Result<(), ProofError> {
         let right = key.member() == self.member && key.verify(self.message(), &self.signature);
         if right { Ok(()) } else { Err(ProofError::Signature) }
+    }
+
+    /// Whether both say the same of the chain, whoever signed them.
+    pub fn says_as(&self, other: &Self) -> bool {
+        self.message() == other.message()
     }
 
     /// How many headers the history tree has.

@@ -27,6 +27,23 @@ pub trait Zone {
     /// The offset of a zone by name (`Europe/Berlin`, `CET`) at a local time; `None` when the name is not
     /// known.
     fn named(&self, name: &str, local_us: i64) -> Option<i32>;
+
+    /// In which order the numbers of a date stand (`DateStyle`).
+    fn date_order(&self) -> DateOrder {
+        DateOrder::MonthFirst
+    }
+}
+
+/// The order of a date's numbers, where they could be taken for others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DateOrder {
+    /// `MDY`
+    #[default]
+    MonthFirst,
+    /// `DMY`
+    DayFirst,
+    /// `YMD`
+    YearFirst,
 }
 
 /// UTC, which knows no other names.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, LogFormat};
-use crate::{inspect, node, verify};
+use crate::{evidence, inspect, node, verify};
 
 /// Stele, a SQL ledger database that speaks PostgreSQL.
 ///
@@ -27,11 +27,14 @@ enum Command {
     /// Prints the psql line and the JDBC URL to connect with, then `ready`. On the first start it also
     /// prints the password of role `stele`, once; STELE_PASSWORD sets it instead. Ctrl-C stops the node.
     Start(Box<Start>),
-    /// Read every block again and check every hash, link and signature.
+    /// Read every block again and check every hash, link and signature; or check a file of evidence.
     ///
-    /// The node must be stopped. Exit code 0: all is as it was written. Exit code 1: something differs; the
-    /// height and what differs are printed.
-    Verify(Data),
+    /// Without FILE: the node must be stopped. Exit code 0: all is as it was written. Exit code 1: something
+    /// differs; the height and what differs are printed.
+    ///
+    /// With FILE: what ledger.prove_row, ledger.prove_transaction, ledger.prove_consistency or ledger.digest gave is
+    /// checked against the members' keys, with no node. Exit code 0: it holds. Exit code 1: it doesn't.
+    Verify(Verify),
     /// Show blocks and their transactions.
     ///
     /// The node must be stopped. Without --height, an overview of the chain and its newest blocks.
@@ -47,6 +50,22 @@ pub struct Data {
     /// Write JSON, one object for each line.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What to check.
+#[derive(Debug, Args)]
+pub struct Verify {
+    #[command(flatten)]
+    pub(crate) data: Data,
+    /// A file of evidence.
+    #[arg(value_name = "FILE", requires = "members")]
+    pub(crate) file: Option<PathBuf>,
+    /// The digest that was kept, and that the evidence must fit; without it, the evidence's own.
+    #[arg(long, value_name = "FILE", requires = "file")]
+    pub(crate) digest: Option<PathBuf>,
+    /// The members' public keys (PEM), as ledger.members shows them.
+    #[arg(long, value_name = "FILE", requires = "file")]
+    pub(crate) members: Option<PathBuf>,
 }
 
 /// What to show.
@@ -133,7 +152,10 @@ impl Start {
 pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Start(start) => start_node(&start).map(|()| ExitCode::SUCCESS),
-        Command::Verify(data) => verify::run(&data),
+        Command::Verify(asked) => match &asked.file {
+            Some(file) => evidence::run(file, &asked),
+            None => verify::run(&asked.data),
+        },
         Command::Inspect(inspect) => inspect::run(&inspect).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

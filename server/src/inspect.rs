@@ -91,7 +91,8 @@ fn header(block: &Block) -> Value {
     })
 }
 
-fn time(micros: i64) -> String {
+/// A time of the chain, as people read it.
+pub(crate) fn time(micros: i64) -> String {
     let at = DateTime::from_timestamp_micros(micros);
     at.map_or_else(|| micros.to_string(), |at| at.format("%Y-%m-%d %H:%M:%S%.6fZ").to_string())
 }

@@ -9,12 +9,12 @@ use storage::{Snapshot, State};
 use crate::Error;
 use crate::settings::Zone;
 
-/// The state at a point of the chain.
+/// The state at a point of the chain. `now_us` is the clock's time, µs since 1970 UTC.
 ///
 /// # Errors
 /// 22023 when the text names no point, or one that the chain doesn't have; XX001 when that can't be told.
-pub fn snapshot(state: &State, text: &str, zone: Zone) -> Result<Snapshot, Error> {
-    let height = height(state, text, zone)?;
+pub fn snapshot(state: &State, text: &str, zone: Zone, now_us: i64) -> Result<Snapshot, Error> {
+    let height = height(state, text, zone, now_us)?;
     state.snapshot_at(height).map_err(|error| {
         if let Some(fault) = state.cut() {
             return fault.into();
@@ -24,11 +24,11 @@ pub fn snapshot(state: &State, text: &str, zone: Zone) -> Result<Snapshot, Error
     })
 }
 
-/// The newest block of a point of the chain.
+/// The newest block of a point of the chain. `now_us` is the clock's time, µs since 1970 UTC.
 ///
 /// # Errors
 /// 22023 when the text names no point, or one that the chain doesn't have; XX001 when that can't be told.
-pub fn height(state: &State, text: &str, zone: Zone) -> Result<Height, Error> {
+pub fn height(state: &State, text: &str, zone: Zone, now_us: i64) -> Result<Height, Error> {
     let text = text.trim();
     if let Some(number) = text.strip_prefix("block:") {
         return number.trim().parse().map(Height).map_err(|_| invalid(text));
@@ -42,14 +42,19 @@ pub fn height(state: &State, text: &str, zone: Zone) -> Result<Height, Error> {
     }
     let time = Value::parse(text, &Type::Timestamptz, &zone).map_err(|_| invalid(text))?;
     let Value::Timestamptz(time_us) = time else { return Err(invalid(text)) };
-    height_at(state, time_us)
+    height_at(state, time_us, now_us)
 }
 
-/// The newest block not after a time, µs since 1970 UTC.
+/// The newest block not after a time. Both times are µs since 1970 UTC, the second is the clock's.
 ///
 /// # Errors
-/// 22023 when the chain began later; the damage, when a block that can't be read may be the one.
-pub fn height_at(state: &State, time_us: i64) -> Result<Height, Error> {
+/// 22023 when the chain began later, and for a time to come: its state may still change. The damage, when a block
+/// that can't be read may be the one.
+pub fn height_at(state: &State, time_us: i64, now_us: i64) -> Result<Height, Error> {
+    if time_us > now_us.max(state.head().time_us) {
+        return Err(Error::new("22023", "the chain has no state yet as of a time to come")
+            .with_hint("Read without a point of the chain to see the newest state."));
+    }
     let found = state.height_at_time(time_us)?;
     match state.cut() {
         Some(fault) if found == Some(state.head().height) => Err(fault.into()),
@@ -68,7 +73,8 @@ impl crate::session::Session {
         if text.is_empty() {
             return Ok(());
         }
-        snapshot(&self.engine.state, text, self.zone()).map(drop)
+        let now = self.engine.clock.now_us();
+        snapshot(&self.engine.state, text, self.zone(), now).map(drop)
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Postgres {
 impl Postgres {
     /// The dialect for a text that the ledger keeps.
     pub(crate) fn of_text(text: &str) -> Self {
-        Self { versions: text.contains("SYSTEM_TIME") }
+        Self { versions: text.contains("FOR SYSTEM_TIME") }
     }
 }
 

@@ -11,6 +11,7 @@ mod insert;
 mod lock;
 mod lock_rows;
 mod merge;
+mod others;
 mod returning;
 mod select;
 mod truncate;
@@ -23,9 +24,10 @@ pub(crate) use insert::{
     is_default, target_columns, target_name as insert_target, without_defaults,
 };
 pub(crate) use lock::foreign_values;
+pub(crate) use others::Others;
 pub(crate) use select::{relation, select_from, values_at};
 pub(crate) use update::{
-    beside_own, own_columns_only, query_to_prepare as update_query, table_name as update_target,
+    from_of as update_from, query_to_prepare as update_query, table_name as update_target,
 };
 
 use std::sync::Arc;

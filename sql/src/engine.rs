@@ -142,6 +142,9 @@ impl Engine {
         for (name, value) in settings {
             all.start_with(&name, &value)?;
         }
+        if let Some(point) = all.as_of() {
+            crate::as_of::snapshot(&self.state, point, all.time_zone(), self.clock.now_us())?;
+        }
         Ok(Session::new(Arc::clone(self), oid, user, all))
     }
 

@@ -1,10 +1,12 @@
 //! The ledger in SQL: blocks, transactions, tables and members as relations of the schema `ledger`; a table as of a
-//! point of the chain, its history, what differs between two points; verification and the signed digest. It reads
-//! snapshots and never writes.
+//! point of the chain, its history, what differs between two points; verification, the signed digest, proofs and
+//! receipts. It reads snapshots and never writes.
 
 mod chain;
 mod digest;
 mod past;
+mod prove;
+mod receipt;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -14,9 +16,12 @@ use std::sync::Arc;
 use storage::{Snapshot, State};
 
 use crate::Error;
-use crate::functions::{Datum, Function};
+use crate::functions::{Datum, Function, cast};
 use crate::read::{QueryContext, VirtualTable};
 use crate::shared::SessionShared;
+use crate::types::PgType;
+
+pub(crate) use receipt::receipt;
 
 /// The session that a query runs in.
 pub(crate) fn session(context: &QueryContext) -> Option<&SessionShared> {
@@ -30,14 +35,25 @@ fn state(context: &QueryContext) -> Result<&Arc<State>, Error> {
         .ok_or_else(|| Error::internal("the past was asked for without a session"))
 }
 
-/// The snapshot of a point of the chain: `block:N`, `tx:UUID`, a time as text or as a value.
+/// The snapshot of a point of the chain: a block's number, `block:N`, `tx:UUID`, a time as text or as a value.
 fn snapshot_at(context: &QueryContext, point: &Datum) -> Result<Snapshot, Error> {
     let state = state(context)?;
+    let now = context.statement_time_us;
     match point {
-        Datum::Text(text) => crate::as_of::snapshot(state, text, context.zone),
+        Datum::Text(text) => crate::as_of::snapshot(state, text, context.zone, now),
         Datum::Timestamptz(time_us) => {
-            let height = crate::as_of::height_at(state, *time_us)?;
+            let height = crate::as_of::height_at(state, *time_us, now)?;
             state.snapshot_at(height).map_err(|error| Error::new("22023", error.to_string()))
+        }
+        Datum::Int(number) => {
+            crate::as_of::snapshot(state, &format!("block:{number}"), context.zone, now)
+        }
+        // A time without a zone is one of the session's.
+        Datum::Date(_) | Datum::Timestamp(_) => {
+            let kind =
+                if matches!(point, Datum::Date(_)) { PgType::Date } else { PgType::Timestamp };
+            let (to, how) = (PgType::Timestamptz, cast::How::Explicit);
+            snapshot_at(context, &cast::convert(context, point.clone(), &kind, &to, how)?)
         }
         Datum::Null => Err(Error::new("22004", "the point of the chain is NULL")),
         _ => Err(Error::new("22023", "the point of the chain is neither a text nor a time")
@@ -83,9 +99,11 @@ pub(crate) fn table_function(
 
 /// Scalar functions of the schema `ledger`.
 pub(crate) fn functions(schema: Option<&str>, name: &str) -> Vec<Arc<Function>> {
-    if schema == Some("ledger") && name == "digest" {
-        vec![Arc::new(digest::function())]
-    } else {
-        Vec::new()
-    }
+    let found = match name {
+        _ if schema != Some("ledger") => Vec::new(),
+        "digest" => vec![digest::function()],
+        "receipt" => receipt::functions(),
+        _ => prove::functions(name),
+    };
+    found.into_iter().map(Arc::new).collect()
 }

@@ -34,6 +34,7 @@ mod subquery;
 mod window;
 
 pub use cast::Allowed;
+pub(crate) use expression::is_collation;
 pub use rule::{compile_rule, rule_text};
 use scope::Level;
 
@@ -133,6 +134,8 @@ pub(crate) struct Binder<'a> {
     pub(crate) reads: BTreeSet<Oid>,
     /// Those that views name, each with the view's owner, by whose privileges it is read.
     pub(crate) owner_reads: BTreeSet<(Oid, Oid)>,
+    /// A point of the chain was settled: the plan holds for one run.
+    pub(crate) momentary: bool,
     /// The owner of the view that is being planned.
     owner: Option<Oid>,
     names: usize,
@@ -165,6 +168,7 @@ impl<'a> Binder<'a> {
             parameters,
             reads: BTreeSet::new(),
             owner_reads: BTreeSet::new(),
+            momentary: false,
             owner: None,
             names: 0,
             levels: Vec::new(),

@@ -64,6 +64,8 @@ pub struct QueryContext {
     pub session: Option<Arc<dyn Any + Send + Sync>>,
     /// Memory that queries of this node share.
     pub memory: Arc<RuntimeEnv>,
+    /// The parameters' values, where planning may look at them: a point of the chain may be one.
+    pub(crate) parameters: Option<Arc<[Parameter]>>,
     /// When the statement must stop, for work that no stream can be dropped in the midst of.
     pub(crate) bounds: Option<crate::cancel::Bounds>,
 }
@@ -162,6 +164,8 @@ pub struct Planned {
     pub schema: SchemaRef,
     /// The same without DataFusion, where it is a point statement.
     pub(crate) point: Option<Arc<Point>>,
+    /// It holds for this run alone: a point of the chain was settled while it was made.
+    pub(crate) momentary: bool,
 }
 
 /// The context of the running query, where functions find it.
@@ -261,6 +265,7 @@ fn finish_plan(binder: crate::plan::Binder<'_>, rows: crate::plan::Rows) -> Resu
         parameters,
         reads: binder.reads.iter().copied().collect(),
         owner_reads: binder.owner_reads.iter().copied().collect(),
+        momentary: binder.momentary,
         schema: Arc::new(Schema::new(fields)),
     })
 }

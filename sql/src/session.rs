@@ -55,7 +55,6 @@ pub struct Session {
     pub(crate) bounds: Bounds,
     /// The snapshot of the statement that runs.
     pub(crate) snapshot: Option<Snapshot>,
-    last_transaction: Option<TransactionId>,
     recent: Recent,
     /// Temporary objects with their rows, as the last transaction left them.
     pub(crate) temporary: Overlay,
@@ -97,7 +96,6 @@ impl Session {
             bounds: Bounds::new(cancel.clone(), None),
             cancel,
             snapshot: None,
-            last_transaction: None,
             recent: Recent::default(),
             temporary: Overlay::default(),
             beside: None,
@@ -237,7 +235,7 @@ impl Session {
 
     /// The last transaction that this session committed with writes.
     pub fn last_transaction(&self) -> Option<TransactionId> {
-        self.last_transaction
+        self.shared.last_transaction()
     }
 
     pub(crate) fn superuser(&self) -> bool {

@@ -9,6 +9,7 @@ mod zone;
 use std::time::Duration;
 
 use imbl::OrdMap;
+use ledger::text::DateOrder;
 
 pub use definitions::{DEFINITIONS, Definition};
 pub use zone::Zone;
@@ -92,7 +93,10 @@ impl Settings {
     /// # Errors
     /// 42704, 22023, 55P02, 0A000.
     pub fn start_with(&mut self, name: &str, value: &str) -> Result<(), Error> {
-        let (name, value) = checked(name, value)?;
+        let (name, mut value) = checked(name, value)?;
+        if name == "datestyle" && value == "ISO" {
+            value.push_str(", MDY");
+        }
         self.start.insert(name.clone(), value.clone());
         self.session.insert(name, value);
         Ok(())
@@ -138,7 +142,11 @@ impl Settings {
     /// # Errors
     /// 42704 (no such setting), 22023 (no such value), 55P02 (can't be set), 0A000 (a value that Stele doesn't do).
     pub fn set(&mut self, name: &str, value: &str, scope: Scope) -> Result<(), Error> {
-        let (name, value) = checked(name, value)?;
+        let (name, mut value) = checked(name, value)?;
+        // A style that says no order keeps the one that there is.
+        if name == "datestyle" && value == "ISO" {
+            value = self.raw(&name).unwrap_or("ISO, MDY").to_owned();
+        }
         self.put(name, value, scope);
         Ok(())
     }
@@ -203,7 +211,9 @@ impl Settings {
     /// Whether statements are planned the same under both: nothing else is looked at while planning.
     pub(crate) fn plans_as(&self, other: &Self) -> bool {
         let same = self.session.ptr_eq(&other.session) && self.local.ptr_eq(&other.local);
-        same || ["search_path", "timezone"].iter().all(|name| self.raw(name) == other.raw(name))
+        same || ["search_path", "timezone", "datestyle"]
+            .iter()
+            .all(|name| self.raw(name) == other.raw(name))
     }
 
     /// Whether a setting of type boolean is on.
@@ -236,9 +246,14 @@ impl Settings {
         self.time("idle_session_timeout")
     }
 
-    /// The session's time zone.
+    /// The session's time zone, with the order in which it reads dates.
     pub fn time_zone(&self) -> Zone {
-        self.raw("timezone").and_then(Zone::parse).unwrap_or(Zone::UTC)
+        let order = match self.raw("datestyle") {
+            Some(style) if style.ends_with("DMY") => DateOrder::DayFirst,
+            Some(style) if style.ends_with("YMD") => DateOrder::YearFirst,
+            _ => DateOrder::MonthFirst,
+        };
+        self.raw("timezone").and_then(Zone::parse).unwrap_or(Zone::UTC).ordered(order)
     }
 
     /// Schemas in the order of look-up, `$user` filled in.
@@ -383,28 +398,27 @@ fn only_value(name: &str, only: &str, value: &str) -> Result<String, Error> {
 }
 
 fn date_style(value: &str) -> Result<String, Error> {
-    let mut order = "MDY";
+    let mut order = "";
     for word in value.split(',').map(|word| word.trim().to_ascii_uppercase()) {
         match word.as_str() {
-            "ISO" | "" | "DEFAULT" => {}
+            "ISO" | "" => {}
+            "DEFAULT" => order = "MDY",
             "MDY" | "US" | "NONEURO" | "NONEUROPEAN" => order = "MDY",
             "DMY" | "EURO" | "EUROPEAN" => order = "DMY",
             "YMD" => order = "YMD",
-            _ => {
+            "SQL" | "POSTGRES" | "GERMAN" => {
                 return Err(Error::unsupported(
                     format!("DateStyle = {value}"),
                     "Dates are shown in the style ISO.",
                 ));
             }
+            other => {
+                return Err(invalid("DateStyle", value)
+                    .with_detail(format!("Unrecognized key word: \"{}\".", other.to_lowercase())));
+            }
         }
     }
-    if order != "MDY" {
-        return Err(Error::unsupported(
-            format!("DateStyle = {value}"),
-            "Dates are read as year-month-day, or month/day/year.",
-        ));
-    }
-    Ok("ISO, MDY".to_string())
+    Ok(if order.is_empty() { "ISO".to_owned() } else { format!("ISO, {order}") })
 }
 
 fn encoding(value: &str) -> Result<String, Error> {

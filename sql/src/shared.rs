@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ledger::Oid;
 use ledger::catalog::Sequence;
+use ledger::{Oid, TransactionId};
 use parking_lot::Mutex;
 use storage::{LockOwner, Wait};
 use tokio::time::Instant;
@@ -53,6 +53,12 @@ struct State {
     transaction: Option<LockOwner>,
     /// `txid_current()`, once it was asked for.
     transaction_number: Option<i64>,
+    /// The number of the transaction that runs: of one that is in the chain already, or once it was asked for.
+    own_transaction: Option<TransactionId>,
+    /// Whether the transaction that runs has a statement that writes.
+    writes: bool,
+    /// The last transaction that was committed with writes.
+    last_transaction: Option<TransactionId>,
     advisory: Advisory,
     bounds: Bounds,
     notices: Vec<Notice>,
@@ -78,6 +84,9 @@ impl SessionShared {
         let state = State {
             transaction: None,
             transaction_number: None,
+            own_transaction: None,
+            writes: false,
+            last_transaction: None,
             advisory: Advisory::new(engine.state.locks().owner()),
             bounds: Bounds::new(cancel.clone(), None),
             notices: Vec::new(),
@@ -132,6 +141,8 @@ impl SessionShared {
         state.read_only = false;
         state.transaction = None;
         state.transaction_number = None;
+        state.own_transaction = None;
+        state.writes = false;
         state.activity.transaction_began = None;
         state.advisory.end_transaction(self.engine.state.locks());
     }
@@ -205,6 +216,38 @@ impl SessionShared {
             state.transaction_number = Some(self.engine.next_transaction_number());
         }
         state.transaction_number
+    }
+
+    /// The transaction that runs has a statement that writes.
+    pub(crate) fn note_writes(&self) {
+        self.state.lock().writes = true;
+    }
+
+    /// The number of the transaction that runs; `None` when it writes nothing.
+    pub(crate) fn own_transaction(&self) -> Option<TransactionId> {
+        let mut state = self.state.lock();
+        state
+            .writes
+            .then(|| *state.own_transaction.get_or_insert_with(crate::random::transaction_id))
+    }
+
+    /// The number under which the transaction that runs is handed in.
+    pub(crate) fn transaction_id(&self) -> TransactionId {
+        self.state.lock().own_transaction.unwrap_or_else(crate::random::transaction_id)
+    }
+
+    /// The transaction that runs is one that is in the chain already.
+    pub(crate) fn note_repeated(&self, id: TransactionId) {
+        self.state.lock().own_transaction = Some(id);
+    }
+
+    pub(crate) fn note_committed(&self, id: TransactionId) {
+        self.state.lock().last_transaction = Some(id);
+    }
+
+    /// The last transaction that was committed with writes.
+    pub(crate) fn last_transaction(&self) -> Option<TransactionId> {
+        self.state.lock().last_transaction
     }
 
     /// Where the client connects from.
@@ -286,6 +329,18 @@ impl SessionShared {
     /// As SET.
     pub fn set_config(&self, name: &str, value: &str, local: bool) -> Result<String, Error> {
         let scope = if local { Scope::Local } else { Scope::Session };
+        let lower = name.to_ascii_lowercase();
+        if lower == "ledger.as_of" && !value.is_empty() {
+            let zone = self.settings().time_zone();
+            let now = self.engine.clock.now_us();
+            crate::as_of::snapshot(self.engine.state(), value, zone, now)?;
+        }
+        if lower.starts_with("transaction_") {
+            return Err(Error::unsupported(
+                format!("set_config of {lower}"),
+                "Write SET TRANSACTION, or set default_transaction_isolation and its kin.",
+            ));
+        }
         let mut state = self.state.lock();
         state.settings.set(name, value, scope)?;
         state.settings.get(name).ok_or_else(|| Error::internal("a setting that was just set"))

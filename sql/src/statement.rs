@@ -168,7 +168,12 @@ fn with_parser<T>(
     rule: impl FnOnce(&mut Parser<'static>) -> Result<T, ParserError>,
 ) -> Result<T, Error> {
     let rest = tokens.rest();
-    let versions = rest.iter().any(|token| Tokens::is_word(&token.token, "SYSTEM_TIME"));
+    let words: Vec<_> =
+        rest.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
+    let versions = words.windows(2).any(|pair| match pair {
+        [a, b] => Tokens::is_word(&a.token, "FOR") && Tokens::is_word(&b.token, "SYSTEM_TIME"),
+        _ => false,
+    });
     let mut parser = Parser::new(if versions { &WITH_VERSIONS } else { &DIALECT })
         .with_recursion_limit(DEPTH)
         .with_tokens_with_locations(rest);

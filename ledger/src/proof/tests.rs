@@ -25,7 +25,7 @@ fn chain() -> (Vec<Header>, Vec<Hash>, Vec<Tip>) {
 }
 
 /// Changes one hex digit or number of a JSON, at every place; hands each to `check`.
-fn each_change(json: &Json, check: &mut dyn FnMut(&Json)) {
+pub(super) fn each_change(json: &Json, check: &mut dyn FnMut(&Json)) {
     fn walk(whole: &Json, path: &mut Vec<String>, check: &mut dyn FnMut(&Json)) {
         let pointer: String = path.iter().map(|part| format!("/{part}")).collect();
         let here = whole.pointer(&pointer).unwrap().clone();

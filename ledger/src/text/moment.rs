@@ -1,9 +1,9 @@
-//! Input of dates and times: PostgreSQL's forms with `DateStyle` ISO, MDY. A text is cut into fields, each
+//! Input of dates and times: PostgreSQL's forms with `DateStyle` ISO, in each order. A text is cut into fields, each
 //! of which says what it is; the fields may stand in almost any order.
 
-use super::Zone;
 use super::scalar::is_blank;
 use super::time::{DATES, DAY_US, TIMES, TIMESTAMPS, days_of};
+use super::{DateOrder, Zone};
 use crate::Refusal;
 
 /// What went wrong, before the type's name is known.
@@ -17,6 +17,7 @@ enum Wrong {
 /// What a text said.
 #[derive(Default)]
 struct Fields {
+    order: DateOrder,
     /// Whether digits alone are a time of day, not a date.
     time_only: bool,
     /// As written, with the number of its digits.
@@ -147,9 +148,9 @@ fn time_of(text: &str) -> Result<i64, Wrong> {
 
 impl Fields {
     /// Reads all fields of a text.
-    fn read(text: &str, time_only: bool) -> Result<Self, Wrong> {
+    fn read(text: &str, time_only: bool, order: DateOrder) -> Result<Self, Wrong> {
         let lower = text.trim_matches(is_blank).to_ascii_lowercase();
-        let mut fields = Self { time_only, ..Self::default() };
+        let mut fields = Self { time_only, order, ..Self::default() };
         for field in lower.split(|c: char| is_blank(c) || c == ',').filter(|f| !f.is_empty()) {
             fields.field(field)?;
         }
@@ -268,24 +269,29 @@ impl Fields {
         match *parts.as_slice() {
             [one] => self.bare_number(one),
             [a, b, c] => {
-                if let Some(month) = month_of(b) {
+                let named =
+                    month_of(b).map(|month| (month, a)).or_else(|| month_of(a).map(|m| (m, b)));
+                if let Some((month, first)) = named {
                     self.set_month(month)?;
-                    return if a.len() > 2 { self.set(a, c) } else { self.set(c, a) };
+                    let year_first = self.is_year(first.len(), c.len());
+                    return if year_first { self.set(first, c) } else { self.set(c, first) };
                 }
-                if let Some(month) = month_of(a) {
-                    self.set_month(month)?;
-                    return self.set(c, b);
-                }
-                if a.len() > 2 {
-                    self.set_month(small(b)?)?;
-                    self.set(a, c)
-                } else {
-                    self.set_month(small(a)?)?;
-                    self.set(c, b)
-                }
+                let (year, month, day) = match self.order {
+                    _ if a.len() > 2 => (a, b, c),
+                    DateOrder::YearFirst => (a, b, c),
+                    DateOrder::MonthFirst => (c, a, b),
+                    DateOrder::DayFirst => (c, b, a),
+                };
+                self.set_month(small(month)?)?;
+                self.set(year, day)
             }
             _ => Err(Wrong::Syntax),
         }
+    }
+
+    /// Whether the first of two numbers beside a month's name is the year, by their digits.
+    fn is_year(&self, first: usize, second: usize) -> bool {
+        first > 2 || self.order == DateOrder::YearFirst && second <= 2
     }
 
     fn set_month(&mut self, month: u32) -> Result<(), Wrong> {
@@ -327,7 +333,7 @@ impl Fields {
     fn settle(&mut self) -> Result<(), Wrong> {
         let (day, year) = match *self.loose.as_slice() {
             [] => return Ok(()),
-            [year, day] if year.1 > 2 => (day, year),
+            [year, day] if self.is_year(year.1, day.1) => (day, year),
             [day, year] => (day, year),
             _ => return Err(Wrong::Syntax),
         };
@@ -473,7 +479,7 @@ pub(super) fn parse_date(text: &str, zone: &dyn Zone) -> Result<i32, Refusal> {
     {
         return Ok(days);
     }
-    let days = Fields::read(text, false)
+    let days = Fields::read(text, false, zone.date_order())
         .and_then(|fields| {
             fields.time()?;
             named_offset(&fields, 0, zone)?;
@@ -486,7 +492,7 @@ pub(super) fn parse_date(text: &str, zone: &dyn Zone) -> Result<i32, Refusal> {
 
 /// µs since midnight. A date and a zone are taken and left out.
 pub(super) fn parse_time(text: &str, zone: &dyn Zone) -> Result<i64, Refusal> {
-    let read = Fields::read(text, true).and_then(|fields| {
+    let read = Fields::read(text, true, zone.date_order()).and_then(|fields| {
         named_offset(&fields, 0, zone)?;
         if fields.time.is_some() { fields.time() } else { Err(Wrong::Syntax) }
     });
@@ -503,7 +509,7 @@ pub(super) fn parse_timestamp(text: &str, zone: &dyn Zone) -> Result<i64, Refusa
     if let Some((local, [])) = plain_timestamp(text) {
         return Ok(local);
     }
-    let local = Fields::read(text, false).and_then(|fields| {
+    let local = Fields::read(text, false, zone.date_order()).and_then(|fields| {
         let local = fields.local()?;
         named_offset(&fields, local, zone).map(|_| local)
     });
@@ -526,7 +532,7 @@ pub(super) fn parse_timestamptz(text: &str, zone: &dyn Zone) -> Result<i64, Refu
             return in_range(local.checked_sub(i64::from(offset) * 1_000_000), text);
         }
     }
-    let read = Fields::read(text, false).and_then(|fields| {
+    let read = Fields::read(text, false, zone.date_order()).and_then(|fields| {
         let local = fields.local()?;
         let named = named_offset(&fields, local, zone)?;
         let offset = match named {

@@ -38,9 +38,13 @@ async fn chain() -> (Arc<State>, Vec<TransactionId>) {
     (state, ids)
 }
 
+fn now() -> i64 {
+    storage::RealClock.now_us()
+}
+
 fn at(state: &State, text: &str) -> Result<u64, String> {
     let zone = crate::Settings::new("stele", true, "15").time_zone();
-    snapshot(state, text, zone).map(|it| it.height().0).map_err(|error| error.sqlstate())
+    snapshot(state, text, zone, now()).map(|it| it.height().0).map_err(|error| error.sqlstate())
 }
 
 #[tokio::test]
@@ -49,9 +53,12 @@ async fn points_are_blocks_transactions_and_times() {
     assert_eq!(at(&state, "block:0"), Ok(0));
     assert_eq!(at(&state, "  block: 1 "), Ok(1));
     assert_eq!(at(&state, &format!("tx:{}", ids[1])), Ok(2));
-    assert_eq!(at(&state, "9999-01-01"), Ok(2));
+    assert_eq!(height_at(&state, state.head().time_us, 0).map_err(|e| e.sqlstate()), Ok(Height(2)));
+    assert_eq!(height_at(&state, i64::MAX, i64::MAX).map_err(|e| e.sqlstate()), Ok(Height(2)));
     let refused = || Err("22023".to_owned());
-    for text in ["block:3", "block:x", "block:-1", "tx:1", "", "yesterday's", "1999-01-01"] {
+    let none =
+        ["block:3", "block:x", "block:-1", "tx:1", "", "yesterday's", "1999-01-01", "9999-01-01"];
+    for text in none {
         assert_eq!(at(&state, text), refused(), "{text}");
     }
     assert_eq!(at(&state, UNKNOWN), refused());
@@ -65,9 +72,11 @@ async fn what_may_lie_behind_damage_is_not_denied() {
     state.mark_damaged(Height(3), Fault::Damaged(damage));
     assert_eq!(at(&state, "block:2"), Ok(2));
     assert_eq!(at(&state, &format!("tx:{}", ids[0])), Ok(1));
-    let past = storage::RealClock.now_us() - 86_400_000_000;
-    assert!(height_at(&state, past).is_err_and(|error| error.sqlstate() == "22023"));
-    for text in ["block:3", "block:9", "9999-01-01", UNKNOWN] {
+    let past = now() - 86_400_000_000;
+    assert!(height_at(&state, past, now()).is_err_and(|error| error.sqlstate() == "22023"));
+    let newest = height_at(&state, i64::MAX, i64::MAX);
+    assert!(newest.is_err_and(|error| error.sqlstate() == "XX001"));
+    for text in ["block:3", "block:9", UNKNOWN] {
         assert_eq!(at(&state, text), Err("XX001".to_owned()), "{text}");
     }
 }

@@ -150,6 +150,7 @@ pub(crate) fn planned(
         })
         .collect();
     Ok(Some(Planned {
+        momentary: false,
         point: None,
         plan: LogicalPlan::EmptyRelation(EmptyRelation {
             produce_one_row: false,

@@ -117,7 +117,12 @@ fn read_option(
         ast::ColumnOption::Collation(collation) => {
             let text = collation.to_string();
             let name = text.rsplit('.').next().unwrap_or_default().trim_matches('"').to_string();
-            if !matches!(name.as_str(), "C" | "POSIX" | "default" | "ucs_basic") {
+            let by_bytes = matches!(name.as_str(), "C" | "POSIX" | "default" | "ucs_basic");
+            if !by_bytes && !crate::plan::is_collation(&name) {
+                let message = format!("collation \"{name}\" for encoding \"UTF8\" does not exist");
+                return Err(Error::new("42704", message));
+            }
+            if !by_bytes {
                 return Err(Error::unsupported(
                     format!("COLLATE {name}"),
                     "Text is compared by bytes: the collation is \"C\".",

@@ -5,9 +5,10 @@ use datafusion::sql::sqlparser::ast;
 use ledger::Value;
 use ledger::catalog::Privilege;
 
+use super::others::Others;
 use super::select::{item, select_from};
-use super::update::{beside_own, own_columns_only, target_of};
-use super::{Change, Settled};
+use super::update::target_of;
+use super::{Change, Settled, table_of as definition_of};
 use crate::Error;
 use crate::outcome::{Outcome, Parameter};
 use crate::session::Session;
@@ -22,19 +23,24 @@ impl Session {
         parameters: &[Parameter],
     ) -> Result<Outcome, Error> {
         let (name, alias) = target(delete)?;
-        let query = || Ok(query_of(delete, with)?.2);
         let catalog = self.catalog()?;
         let oid = self.find_table(&catalog, &name)?;
         self.need_privilege(&catalog, oid, Privilege::Delete)?;
         self.lock_table_to_write(oid).await?;
-        if delete.using.is_some() {
-            own_columns_only(delete.returning.as_deref())?;
-        }
+        let catalog = self.catalog()?;
+        let table = definition_of(&catalog, oid)?;
+        let returning = delete.returning.as_deref();
+        let using = delete.using.as_deref().unwrap_or_default();
+        let others = Others::of(table, &alias, using, returning)?;
+        let query = || Ok(query_of(delete, with, others.as_ref())?.2);
         let looks = delete.selection.is_some() || delete.using.is_some();
-        let changes = loop {
-            let selected = self.selected(statement, query, &[], (oid, looks), parameters).await?;
+        let (changes, beside) = loop {
+            let (selected, beside) = self
+                .selected(statement, query, &[], (oid, looks), parameters, others.is_some())
+                .await?;
             let mut changes = Vec::with_capacity(selected.len());
-            for (version, _) in selected {
+            let mut kept = Vec::new();
+            for (place, (version, _)) in (0..).zip(selected) {
                 let Some(before) = self.look(|sight| sight.values(oid, version))? else {
                     if self.written_beside(oid, version)? {
                         continue;
@@ -42,18 +48,23 @@ impl Session {
                     return Err(Error::internal("a selected row that isn't there"));
                 };
                 changes.push(Change::Delete { old: version, before });
+                kept.push(place);
             }
             if self.settle(oid, &changes).await? == Settled::Done {
-                break changes;
+                break (changes, beside.map(|beside| (beside, kept)));
             }
             self.bounds.check()?;
         };
         let tag = format!("DELETE {}", changes.len());
         let rows: Vec<&[Value]> = changes.iter().map(Change::row).collect();
-        let returning = delete.returning.as_deref();
-        let outcome =
-            self.give(statement, oid, Some(&alias), &rows, returning, parameters, tag).await;
-        if delete.using.is_some() { outcome.map_err(beside_own) } else { outcome }
+        if let (Some(others), Some((beside, kept))) = (&others, beside) {
+            let found = (others, beside.planned.as_ref(), beside.take(&kept)?);
+            let written = (oid, alias.as_str());
+            return self
+                .give_beside_others(statement, written, &rows, found, parameters, tag)
+                .await;
+        }
+        self.give(statement, oid, Some(&alias), &rows, returning, parameters, tag).await
     }
 }
 
@@ -61,11 +72,13 @@ impl Session {
 pub(crate) fn query_of(
     delete: &ast::Delete,
     with: Option<&ast::With>,
+    others: Option<&Others<'_>>,
 ) -> Result<(Vec<String>, String, ast::Query), Error> {
     let (name, alias) = target(delete)?;
     let mut all = vec![table_of(delete)?.clone()];
     all.extend(delete.using.iter().flatten().cloned());
-    let items = vec![item(&alias, "ledger_version")];
+    let mut items = vec![item(&alias, "ledger_version")];
+    items.extend(others.into_iter().flat_map(Others::selected));
     let mut query = select_from(items, all, delete.selection.clone());
     query.with = with.cloned();
     Ok((name, alias, query))

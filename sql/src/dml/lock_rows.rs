@@ -15,7 +15,7 @@ use crate::Error;
 use crate::outcome::{Outcome, Parameter, Tag};
 use crate::read;
 use crate::session::Session;
-use crate::statement::{Query, RowLocks, RowWait, Statement, Strength};
+use crate::statement::{Query, RowLocks, RowWait, Statement, Strength, name_of, parts_of};
 
 /// A relation whose rows are locked.
 struct Locked {
@@ -194,7 +194,11 @@ impl Session {
                 std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation));
             for factor in factors {
                 let whole = ast::TableWithJoins { relation: factor.clone(), joins: Vec::new() };
-                let Ok(target) = target_of(&whole) else { continue };
+                let target = match target_of(&whole) {
+                    Ok(target) => target,
+                    Err(error) if is_meant(factor, locks) => return Err(error),
+                    Err(_) => continue,
+                };
                 let wanted: Vec<&RowLocks> = locks
                     .iter()
                     .filter(|lock| lock.of.is_empty() || lock.of.contains(&target.alias))
@@ -228,6 +232,16 @@ impl Session {
         }
         Ok(found)
     }
+}
+
+/// Whether it is a table's past whose rows are to be locked.
+fn is_meant(factor: &ast::TableFactor, locks: &[RowLocks]) -> bool {
+    let ast::TableFactor::Table { name, alias, version: Some(_), .. } = factor else {
+        return false;
+    };
+    let alias = alias.as_ref().map(|alias| name_of(&alias.name));
+    let shown = alias.or_else(|| parts_of(name).ok()?.pop()).unwrap_or_default();
+    locks.iter().any(|lock| lock.of.is_empty() || lock.of.contains(&shown))
 }
 
 fn not_allowed(what: &str) -> Error {

@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast;
 use ledger::{Column, Table, Type, Value, VersionId};
 
 use super::constant::assign_value;
+use super::others::Beside;
 use crate::Error;
 use crate::functions::{Datum, Function, cast, datum_at};
 use crate::outcome::{Parameter, ResultColumn};
@@ -55,7 +56,7 @@ impl Session {
     }
 
     /// The rows that a statement writes to: the query's first column is their version. A row that comes
-    /// twice is taken once, as PostgreSQL does.
+    /// twice is taken once, as PostgreSQL does. What the query gives beside is kept if that `matters`.
     pub(super) async fn selected(
         &mut self,
         statement: &Statement,
@@ -63,7 +64,8 @@ impl Session {
         targets: &[&Column],
         target: (ledger::Oid, bool),
         parameters: &[Parameter],
-    ) -> Result<Vec<Selected>, Error> {
+        matters: bool,
+    ) -> Result<(Vec<Selected>, Option<Beside>), Error> {
         let mut kinds = vec![PgType::Uuid];
         kinds.extend(targets.iter().map(|column| PgType::of(&column.kind)));
         let planned = self.planned(statement, query, Some(&kinds), parameters)?;
@@ -77,22 +79,32 @@ impl Session {
                 row.remove(0);
                 all.push((version, stored(row, kinds, targets, zone)?));
             }
-            return Ok(all);
+            return Ok((all, None));
         }
         let context = self.query_context(statement)?;
         let batches = read::collect(&context, &planned, parameters).await?;
         let mut seen = std::collections::BTreeSet::new();
         let mut all = Vec::new();
+        let mut beside = Vec::new();
         for batch in &batches {
             self.bounds.check()?;
+            let mut taken = Vec::new();
             for place in 0..batch.num_rows() {
                 let version = crate::rows::version_at(batch.column(0), place)?;
                 if seen.insert(version) {
+                    taken.push(u32::try_from(place).unwrap_or(u32::MAX));
                     all.push((version, values_at(batch, 1, kinds, targets, place, zone)?));
                 }
             }
+            if matters {
+                let taken = arrow::array::UInt32Array::from(taken);
+                beside.push(
+                    arrow::compute::take_record_batch(batch, &taken)
+                        .map_err(|error| Error::internal(error.to_string()))?,
+                );
+            }
         }
-        Ok(all)
+        Ok((all, matters.then_some(Beside { planned, batches: beside })))
     }
 
     /// As `admit_reads`, but the target's own rows need SELECT only when the statement looks at them.
@@ -198,9 +210,14 @@ fn stored(
         .collect()
 }
 
-/// A table's name as a relation in FROM.
+/// Rows at hand as a relation in FROM, under this name.
 pub(super) fn named(name: &str) -> ast::TableWithJoins {
-    relation(&[name.to_string()], None)
+    relation(&[hand(name)], Some(name))
+}
+
+/// What rows at hand are called in FROM: a table of the same name, which a subquery may read, is another relation.
+fn hand(name: &str) -> String {
+    format!("\u{1}{name}")
 }
 
 /// A relation in FROM, with its alias.
@@ -303,11 +320,16 @@ impl AtHand {
                 .map(|column| (column.name.clone(), PgType::of(&column.kind)))
                 .collect();
             all.insert(
-                name.to_string(),
+                hand(name),
                 VirtualTable { oid: 0, columns, hidden: 0, provider: Arc::new(provider) },
             );
         }
         Ok(Self(all))
+    }
+
+    /// Relations that are made already, each with its name.
+    pub(super) fn of(relations: Vec<(String, VirtualTable)>) -> Self {
+        Self(relations.into_iter().map(|(name, table)| (hand(&name), table)).collect())
     }
 }
 

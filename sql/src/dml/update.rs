@@ -8,6 +8,7 @@ use ledger::catalog::Privilege;
 use ledger::{Column, ColumnNumber, Table, Value};
 
 use super::insert::is_default;
+use super::others::Others;
 use super::select::{item, select_from};
 use super::{Change, Settled, table_of};
 use crate::Error;
@@ -29,9 +30,14 @@ pub(super) struct Target {
 
 /// Name and alias of the table that a statement writes to.
 pub(super) fn target_of(relation: &ast::TableWithJoins) -> Result<Target, Error> {
-    let ast::TableFactor::Table { name, alias, args: None, .. } = &relation.relation else {
+    let ast::TableFactor::Table { name, alias, args: None, version, .. } = &relation.relation
+    else {
         return Err(Error::unsupported("to write to this", "Name a table."));
     };
+    if version.is_some() {
+        return Err(Error::new("25006", "the past can't be written to, nor its rows be locked")
+            .with_hint("Name the table without FOR SYSTEM_TIME."));
+    }
     if !relation.joins.is_empty() {
         return Err(Error::new("42601", "syntax error at or near \"JOIN\""));
     }
@@ -129,21 +135,22 @@ impl Session {
         let table = table_of(&catalog, oid)?;
         let sets = sets_of(table, &update.assignments)?;
         let extra = from_of(update);
-        if !extra.is_empty() {
-            own_columns_only(update.returning.as_deref())?;
-        }
-        let query = || Ok(update_query(update, &target, &sets, &extra, with));
+        let returning = update.returning.as_deref();
+        let others = Others::of(table, &target.alias, &extra, returning)?;
+        let query = || Ok(update_query(update, &target, &sets, (&extra, others.as_ref()), with));
         let targets: Vec<&Column> = sets
             .iter()
             .filter(|(_, set)| matches!(set, Set::Expression(_)))
             .map(|(number, _)| super::insert::column_of(table, *number))
             .collect::<Result<_, _>>()?;
         let looks = update.selection.is_some() || !extra.is_empty();
-        let changes = loop {
-            let selected =
-                self.selected(statement, query, &targets, (oid, looks), parameters).await?;
+        let (changes, beside) = loop {
+            let (selected, beside) = self
+                .selected(statement, query, &targets, (oid, looks), parameters, others.is_some())
+                .await?;
             let mut changes = Vec::with_capacity(selected.len());
-            for (version, values) in selected {
+            let mut kept = Vec::new();
+            for (place, (version, values)) in (0..).zip(selected) {
                 let Some(before) = self.look(|sight| sight.values(oid, version))? else {
                     if self.written_beside(oid, version)? {
                         continue;
@@ -152,18 +159,23 @@ impl Session {
                 };
                 let after = self.updated(table, &sets, &before, values)?;
                 changes.push(Change::Update { old: version, before, after });
+                kept.push(place);
             }
             if self.settle(oid, &changes).await? == Settled::Done {
-                break changes;
+                break (changes, beside.map(|beside| (beside, kept)));
             }
             self.bounds.check()?;
         };
         let tag = format!("UPDATE {}", changes.len());
         let rows: Vec<&[Value]> = changes.iter().map(Change::row).collect();
-        let returning = update.returning.as_deref();
-        let outcome =
-            self.give(statement, oid, Some(&target.alias), &rows, returning, parameters, tag).await;
-        if extra.is_empty() { outcome } else { outcome.map_err(beside_own) }
+        let written = (oid, target.alias.as_str());
+        if let (Some(others), Some((beside, kept))) = (&others, beside) {
+            let found = (others, beside.planned.as_ref(), beside.take(&kept)?);
+            return self
+                .give_beside_others(statement, written, &rows, found, parameters, tag)
+                .await;
+        }
+        self.give(statement, oid, Some(&target.alias), &rows, returning, parameters, tag).await
     }
 
     /// A row after SET. `values` are those of the expressions, in order.
@@ -222,32 +234,6 @@ fn column_of_query(query: &ast::Query, at: usize, wanted: usize) -> Result<ast::
     Ok(ast::Expr::Subquery(Box::new(select_from(vec![item], vec![from], None))))
 }
 
-/// RETURNING of a statement that reads other tables, too, gives columns of its own table.
-pub(crate) fn own_columns_only(returning: Option<&[ast::SelectItem]>) -> Result<(), Error> {
-    let all = returning
-        .unwrap_or_default()
-        .iter()
-        .any(|item| matches!(item, ast::SelectItem::Wildcard(_)));
-    if all {
-        return Err(Error::unsupported(
-            "RETURNING * beside other tables",
-            "Name the columns, or write the table before the star.",
-        ));
-    }
-    Ok(())
-}
-
-/// A name that RETURNING doesn't find in its own table may be another table's.
-pub(crate) fn beside_own(error: Error) -> Error {
-    match error.sqlstate().as_str() {
-        "42703" | "42P01" => Error::unsupported(
-            "RETURNING of another table's columns",
-            "Select them in the same transaction.",
-        ),
-        _ => error,
-    }
-}
-
 fn refuse(update: &ast::Update) -> Result<(), Error> {
     if update.or.is_some()
         || update.output.is_some()
@@ -260,7 +246,8 @@ fn refuse(update: &ast::Update) -> Result<(), Error> {
     Ok(())
 }
 
-fn from_of(update: &ast::Update) -> Vec<ast::TableWithJoins> {
+/// The relations beside the table that an UPDATE writes to.
+pub(crate) fn from_of(update: &ast::Update) -> Vec<ast::TableWithJoins> {
     match &update.from {
         Some(
             ast::UpdateTableFromKind::AfterSet(from) | ast::UpdateTableFromKind::BeforeSet(from),
@@ -274,7 +261,7 @@ fn update_query(
     update: &ast::Update,
     target: &Target,
     sets: &[(ColumnNumber, Set<'_>)],
-    extra: &[ast::TableWithJoins],
+    (extra, others): (&[ast::TableWithJoins], Option<&Others<'_>>),
     with: Option<&ast::With>,
 ) -> ast::Query {
     let mut items = vec![item(&target.alias, "ledger_version")];
@@ -283,6 +270,7 @@ fn update_query(
             items.push(ast::SelectItem::UnnamedExpr(expression.as_ref().clone().into_owned()));
         }
     }
+    items.extend(others.into_iter().flat_map(Others::selected));
     let mut from = vec![update.table.clone()];
     from.extend(extra.iter().cloned());
     let mut query = select_from(items, from, update.selection.clone());
@@ -298,7 +286,9 @@ pub(crate) fn query_to_prepare(
 ) -> Result<(ast::Query, Vec<ColumnNumber>), Error> {
     let target = target_of(&update.table)?;
     let sets = sets_of(table, &update.assignments)?;
-    let query = update_query(update, &target, &sets, &from_of(update), with);
+    let extra = from_of(update);
+    let others = Others::of(table, &target.alias, &extra, update.returning.as_deref())?;
+    let query = update_query(update, &target, &sets, (&extra, others.as_ref()), with);
     let numbers = sets
         .iter()
         .filter(|(_, set)| matches!(set, Set::Expression(_)))

@@ -42,23 +42,6 @@ pub(crate) fn call(expr: Expr, from: &PgType, to: &PgType, how: How) -> Expr {
     function.call(vec![expr], vec![from.clone()], to.clone())
 }
 
-/// A session's zone as the ledger's texts ask for it.
-struct Zoned(Zone);
-
-impl ledger::text::Zone for Zoned {
-    fn offset_at(&self, utc_us: i64) -> i32 {
-        self.0.offset_at(utc_us)
-    }
-
-    fn offset_at_local(&self, local_us: i64) -> i32 {
-        self.0.offset_at_local(local_us)
-    }
-
-    fn named(&self, name: &str, local_us: i64) -> Option<i32> {
-        Zone::parse(name).map(|zone| zone.offset_at_local(local_us))
-    }
-}
-
 /// The ledger's type whose texts these are.
 fn textual(kind: &PgType) -> Option<Type> {
     match kind {
@@ -115,8 +98,7 @@ pub(crate) fn parse(
             ))
         }
         PgType::Array(element) if element.stored().is_none() || numeric_like(element) => {
-            let texts =
-                Value::parse(text, &Type::Array(Box::new(Type::Text)), &Zoned(context.zone))?;
+            let texts = Value::parse(text, &Type::Array(Box::new(Type::Text)), &context.zone)?;
             let Datum::Array(items) = Datum::of(texts) else { return Ok(Datum::Null) };
             let items = items.into_iter().map(|item| match item {
                 Datum::Text(text) => parse(context, &text, element, explicit),
@@ -129,7 +111,7 @@ pub(crate) fn parse(
                 let value = special_moment(context, text, kind);
                 match value {
                     Some(value) => Ok(value),
-                    None => Ok(Datum::of(Value::parse(text, &stored, &Zoned(context.zone))?)),
+                    None => Ok(Datum::of(Value::parse(text, &stored, &context.zone)?)),
                 }
             }
             None => Err(Error::new("42846", format!("cannot cast type text to {kind}"))),
@@ -220,7 +202,7 @@ pub(crate) fn text_of(context: &QueryContext, value: &Datum, kind: &PgType) -> S
                     item => Value::Text(text_of(context, item, &element)),
                 })
                 .collect();
-            Value::Array(texts).to_text(&Type::Array(Box::new(Type::Text)), &Zoned(context.zone))
+            Value::Array(texts).to_text(&Type::Array(Box::new(Type::Text)), &context.zone)
         }
         (Datum::Record(items), PgType::Record(fields)) => {
             let texts: Vec<String> = items
@@ -234,7 +216,7 @@ pub(crate) fn text_of(context: &QueryContext, value: &Datum, kind: &PgType) -> S
             format!("({})", texts.join(","))
         }
         (value, kind) => match (textual(kind), value.clone().value(kind)) {
-            (Some(stored), Some(value)) => value.to_text(&stored, &Zoned(context.zone)),
+            (Some(stored), Some(value)) => value.to_text(&stored, &context.zone),
             _ => String::new(),
         },
     }

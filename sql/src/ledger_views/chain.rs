@@ -215,8 +215,19 @@ pub(super) fn members() -> VirtualTable {
         ("name", PgType::Text),
         ("member", PgType::Text),
         ("public_key", PgType::Text),
+        ("public_key_pem", PgType::Text),
     ]);
     lazy::small(columns, |context| Ok(member_rows(context)))
+}
+
+/// An Ed25519 key as other programs read it (RFC 8410), and `stele verify`.
+fn pem(key: &ledger::PublicKey) -> String {
+    use base64::Engine as _;
+    // The algorithm's name, and the head of 32 bytes.
+    let mut der = vec![0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+    der.extend_from_slice(&key.0);
+    let body = base64::engine::general_purpose::STANDARD.encode(der);
+    format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n")
 }
 
 fn member_rows(context: &QueryContext) -> Vec<Vec<Datum>> {
@@ -231,6 +242,7 @@ fn member_rows(context: &QueryContext) -> Vec<Vec<Datum>> {
                 text(&member.name),
                 text(member.public_key.member()),
                 text(key),
+                text(pem(&member.public_key)),
             ]
         })
         .collect()

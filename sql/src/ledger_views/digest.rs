@@ -1,6 +1,8 @@
 //! `ledger.digest()`: the chain in a few numbers, signed by the node.
 
-use ledger::Height;
+use ledger::proof::Digest;
+use ledger::{Hash, Header, Height};
+use storage::Snapshot;
 
 use crate::Error;
 use crate::functions::{Datum, Function};
@@ -8,39 +10,57 @@ use crate::read::QueryContext;
 
 /// The function. Its result is the digest as JSON, which `stele verify` and proofs take.
 pub(super) fn function() -> Function {
-    Function::row("digest() jsonb", |call, _| digest(call.context)).volatile().in_schema("ledger")
+    Function::row("digest() jsonb", |call, _| {
+        let headers = Headers::up_to(&call.context.snapshot)?;
+        Ok(Datum::Text(headers.digest(call.context)?.to_json().to_string()))
+    })
+    .volatile()
+    .in_schema("ledger")
 }
 
-fn digest(context: &QueryContext) -> Result<Datum, Error> {
-    let snapshot = &context.snapshot;
-    snapshot.check_cut()?;
-    let end = snapshot.height();
-    let mut history = ledger::merkle::History::default();
-    let mut last = None;
-    let mut start = 0;
-    while start <= end.0 {
-        let next = (start + 4096).min(end.0 + 1);
-        for record in snapshot.blocks(Height(start)..Height(next))? {
-            history.append(record.hash);
-            last = Some(record);
+/// The hashes of all headers of a chain, up to a height.
+pub(super) struct Headers {
+    /// From genesis on.
+    pub(super) hashes: Vec<Hash>,
+    last: std::sync::Arc<Header>,
+}
+
+impl Headers {
+    /// Those that a snapshot has.
+    pub(super) fn up_to(snapshot: &Snapshot) -> Result<Self, Error> {
+        snapshot.check_cut()?;
+        let end = snapshot.height();
+        let (mut hashes, mut last) = (Vec::new(), None);
+        let mut start = 0;
+        while start <= end.0 {
+            let next = (start + 4096).min(end.0 + 1);
+            for record in snapshot.blocks(Height(start)..Height(next))? {
+                hashes.push(record.hash);
+                last = Some(record.header);
+            }
+            start = next;
         }
-        start = next;
+        let last = last.ok_or_else(|| Error::internal("a chain without a block"))?;
+        Ok(Self { hashes, last })
     }
-    let Some(last) = last else { return Err(Error::internal("a chain without a block")) };
-    let tip = ledger::Tip {
-        chain: last.header.chain_id(),
-        height: end,
-        hash: last.hash,
-        time_us: last.header.time_us,
-        history,
-    };
-    let session = super::session(context)
-        .ok_or_else(|| Error::internal("a digest was asked for without a session"))?;
-    match session.engine.order.sign_digest(&tip) {
-        Some(digest) => Ok(Datum::Text(digest.to_json().to_string())),
-        None => Err(Error::unsupported(
-            "ledger.digest() on this node",
-            "Ask a node that holds a member's key.",
-        )),
+
+    /// Their digest, signed by this node.
+    pub(super) fn digest(&self, context: &QueryContext) -> Result<Digest, Error> {
+        let mut history = ledger::merkle::History::default();
+        for hash in &self.hashes {
+            history.append(*hash);
+        }
+        let tip = ledger::Tip {
+            chain: self.last.chain_id(),
+            height: self.last.height,
+            hash: self.last.hash(),
+            time_us: self.last.time_us,
+            history,
+        };
+        let session = super::session(context)
+            .ok_or_else(|| Error::internal("a digest was asked for without a session"))?;
+        session.engine.order.sign_digest(&tip).ok_or_else(|| {
+            Error::unsupported("a digest by this node", "Ask a node that holds a member's key.")
+        })
     }
 }

@@ -72,7 +72,32 @@ fn table_in(
 }
 
 fn missing(name: &str) -> Error {
-    Error::UndefinedTable { name: name.to_owned(), position: None }
+    let name = name_parts(name).map_or_else(|| name.to_owned(), |parts| parts.join("."));
+    Error::UndefinedTable { name, position: None }
+}
+
+/// The table that a name means in a state, which the user may read: its number, its definition then, its name.
+pub(super) fn table_at(
+    context: &QueryContext,
+    snapshot: &Snapshot,
+    name: &str,
+) -> Result<(Oid, Table, String), Error> {
+    let (oid, table) = table_in(context, snapshot.catalog(), name)?.ok_or_else(|| missing(name))?;
+    let found = Found { oid, table, snapshot: snapshot.clone() };
+    let checked = Oid(found.checked(context)?);
+    let role = context.catalog.find_role(&context.user);
+    let superuser = role.and_then(|role| context.catalog.role(role)).is_some_and(|r| r.superuser);
+    // Here nobody looks at what a plan reads.
+    let denied = checked.0 != 0
+        && !superuser
+        && !role.is_some_and(|role| {
+            crate::privileges::may(&context.catalog, role, checked, Privilege::Select)
+        });
+    if denied {
+        return Err(Error::Denied { kind: "table", name: found.table.name });
+    }
+    let name = found.table.name.clone();
+    Ok((oid, found.table, name))
 }
 
 /// `ledger.as_of(table, point)`

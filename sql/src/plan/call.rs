@@ -34,6 +34,9 @@ pub(crate) struct CallNode<'n> {
     pub(crate) node: &'n ast::Function,
 }
 
+/// Functions that take a `character(n)` as it is shown, with the blanks at its end.
+const SHOWN: &[&str] = &["concat", "concat_ws", "format", "octet_length"];
+
 impl Binder<'_> {
     /// A call as it stands in an expression.
     pub(crate) fn function(&mut self, node: &ast::Function) -> Result<Typed, Error> {
@@ -211,8 +214,11 @@ impl Binder<'_> {
         &mut self,
         schema: Option<&str>,
         name: &str,
-        args: Vec<Typed>,
+        mut args: Vec<Typed>,
     ) -> Result<Typed, Error> {
+        if SHOWN.contains(&name) {
+            args = args.into_iter().map(|arg| self.padded(arg)).collect::<Result<_, _>>()?;
+        }
         let overloads = functions::overloads(self.context, schema, name);
         let kinds: Vec<PgType> = args.iter().map(|arg| arg.kind.clone()).collect();
         if let Some(cast) = self.cast_by_name(&overloads, schema, name, &args)? {

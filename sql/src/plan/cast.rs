@@ -51,6 +51,10 @@ impl Binder<'_> {
             }
             return super::operator::free(value);
         }
+        if *target == PgType::Bytea && matches!(value.kind, PgType::Bpchar(_)) {
+            let value = self.padded(value)?;
+            return self.cast(value, target, allowed);
+        }
         let needed = needed(&value.kind, target);
         if needed.is_none_or(|needed| needed > allowed) {
             return Err(refused(&value.kind, target, needed));
@@ -60,6 +64,20 @@ impl Binder<'_> {
         }
         let expr = self.convert(value.expr, &value.kind, target, allowed);
         Ok(Typed::new(expr, target.clone()))
+    }
+
+    /// A `character(n)` as a text of all its n characters: the blanks at its end aren't kept, and mean nothing but to
+    /// patterns, and to what takes values as they are shown.
+    pub(crate) fn padded(&mut self, value: Typed) -> Result<Typed, Error> {
+        let n = match value.kind {
+            PgType::Bpchar(Some(n)) => n,
+            PgType::Bpchar(None) => return self.cast(value, &PgType::Text, Allowed::Implicit),
+            _ => return Ok(value),
+        };
+        let text = self.cast(value, &PgType::Text, Allowed::Implicit)?;
+        let n = ScalarValue::from(i32::try_from(n).unwrap_or(i32::MAX));
+        let n = Typed::new(Expr::Literal(n, None), PgType::Int4);
+        self.call("rpad", vec![text, n])
     }
 
     /// A number's literal is cast at once: bounds and frames must be plain numbers.

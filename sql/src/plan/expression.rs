@@ -160,6 +160,7 @@ impl Binder<'_> {
             }
             E::SimilarTo { negated, expr, pattern, escape_char } => {
                 let value = self.expr(expr)?;
+                let value = self.padded(value)?;
                 let pattern = self.expr(pattern)?;
                 let mut args = vec![value, pattern];
                 if let Some(escape) = escape_char {
@@ -527,6 +528,7 @@ impl Binder<'_> {
             let op = if case_insensitive { "~~*" } else { "~~" };
             return Err(super::operator::missing(&value.kind, op, &pattern.kind));
         }
+        let value = self.padded(value)?;
         let value = self.cast(value, &PgType::Text, Allowed::Implicit)?;
         let mut pattern = self.cast(pattern, &PgType::Text, Allowed::Implicit)?;
         if let Some(escape) = escape {
@@ -671,8 +673,13 @@ impl Binder<'_> {
 }
 
 /// Collations that a PostgreSQL may have and Stele doesn't: `en_US`, `de-x-icu`.
-fn is_collation(name: &str) -> bool {
-    name.ends_with("-x-icu") || matches!(name.as_bytes().get(2), Some(b'_' | b'-'))
+pub(crate) fn is_collation(name: &str) -> bool {
+    let language_and_country = matches!(
+        name.as_bytes(),
+        [a, b, b'_' | b'-', c, d, ..] if [a, b].iter().all(|x| x.is_ascii_lowercase())
+            && [c, d].iter().all(|x| x.is_ascii_uppercase())
+    );
+    name.ends_with("-x-icu") || language_and_country
 }
 
 /// The text of a number with its sign, however it is put in parentheses.

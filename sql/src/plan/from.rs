@@ -413,8 +413,16 @@ impl Binder<'_> {
         if function != "unnest"
             && functions::overloads(self.context, schema.as_deref(), &function).is_empty()
         {
-            let constants =
-                values.iter().map(|value| self.constant_of(value)).collect::<Result<Vec<_>, _>>();
+            // What comes after the table's name are points of the chain.
+            let in_ledger = schema.as_deref() == Some("ledger");
+            let constants = values.iter().enumerate().map(|(place, value)| {
+                if in_ledger && place > 0 {
+                    self.point_of(value.clone())
+                } else {
+                    self.constant_of(value)
+                }
+            });
+            let constants = constants.collect::<Result<Vec<_>, _>>();
             if let Ok(constants) = constants
                 && let Some(table) =
                     self.table_function(schema.as_deref(), &function, &constants)?

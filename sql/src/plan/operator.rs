@@ -421,6 +421,7 @@ impl Binder<'_> {
         if !textual(&left.kind) || !textual(&right.kind) {
             return Err(missing(&left.kind, if negated { "!~" } else { "~" }, &right.kind));
         }
+        let left = self.padded(left)?;
         let left = self.cast(left, &PgType::Text, Allowed::Implicit)?;
         let right = self.cast(right, &PgType::Text, Allowed::Implicit)?;
         let matched = self.call(name, vec![left, right])?;

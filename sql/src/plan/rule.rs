@@ -69,6 +69,11 @@ struct Compiler<'c> {
 }
 
 fn unsupported(node: &ast::Expr) -> Error {
+    if let ast::Expr::Function(function) = node
+        && super::call::aggregate::is_aggregate(&function.name.to_string().to_ascii_lowercase())
+    {
+        return Error::new("42803", "aggregate functions are not allowed in CHECK or DEFAULT");
+    }
     Error::unsupported(
         format!("{node} in CHECK or DEFAULT"),
         "docs/sql.md lists what rules can say.",
@@ -273,6 +278,13 @@ impl Compiler<'_> {
         let (rule, kind) = self.expr(node)?;
         if kind != PgType::Unknown && !kind.is_text() {
             return Err(super::operator::missing(&kind, "~~", &PgType::Text));
+        }
+        if matches!(kind, PgType::Bpchar(_)) {
+            // A pattern counts the blanks at the end, which aren't kept.
+            return Err(Error::unsupported(
+                "a pattern over character(n) in CHECK",
+                "Cast the column to text: then blanks at the end don't count.",
+            ));
         }
         self.cast(rule, &kind, &PgType::Text)
     }

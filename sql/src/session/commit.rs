@@ -76,9 +76,27 @@ impl Session {
         };
         self.end_transaction(result.is_ok(), &own);
         if let Ok(Some(receipt)) = &result {
-            self.last_transaction = Some(receipt.id);
+            self.shared.note_committed(receipt.id);
+            self.tell_receipt(receipt);
         }
         result
+    }
+
+    /// `ledger.commit_receipt`: the receipt of a commit goes to the client as a notice.
+    fn tell_receipt(&mut self, receipt: &Receipt) {
+        if !self.shared.with_settings(|settings| settings.is_on("ledger.commit_receipt")) {
+            return;
+        }
+        let snapshot = self.engine.state.snapshot();
+        let (id, height, place) = (receipt.id, receipt.height, receipt.transaction);
+        // It is committed, whatever keeps the receipt from being shown.
+        match crate::ledger_views::receipt(&snapshot, id, height, place) {
+            Ok(shown) => self.notices.push(crate::Report::notice(shown.to_string())),
+            Err(error) => {
+                let why = format!("transaction {id} is committed, but {error}");
+                self.notices.push(crate::Report::warning("01000", why));
+            }
+        }
     }
 
     /// Rolls the transaction back.
@@ -141,7 +159,7 @@ impl Session {
             None => self.engine.state.head().height,
         };
         let transaction = ledger::Transaction {
-            id: crate::random::transaction_id(),
+            id: self.shared.transaction_id(),
             user: self.session_user.1.clone(),
             member: self.engine.order.member(),
             statement: own.take_statements(),

@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::ast;
 use storage::Snapshot;
 
 use super::Session;
-use super::with::{first_writer, writing};
+use super::with::{apart, first_writer, writing};
 use crate::Error;
 use crate::cancel::Bounds;
 use crate::outcome::{Outcome, Parameter, Prepared};
@@ -92,6 +92,7 @@ impl Session {
         if need == Need::Write {
             self.check_writable(&statement.command)?;
             self.transaction_mut().note(statement.normal());
+            self.shared.note_writes();
         }
         let outcome = Box::pin(self.data(statement, parameters, prepared)).await;
         let outcome = outcome.map_err(|error| self.behind_damage(error))?;
@@ -106,9 +107,9 @@ impl Session {
         prepared: Option<&Prepared>,
     ) -> Result<Outcome, Error> {
         if self.beside.is_none()
-            && let Some(with) = writing(&statement.command)
+            && let Some(with) = apart(&statement.command)
         {
-            return Box::pin(self.run_with(statement, with, parameters)).await;
+            return Box::pin(self.run_with(statement, &with, parameters)).await;
         }
         match &statement.command {
             Command::Query(query) => {
@@ -166,7 +167,10 @@ impl Session {
         own.begun = true;
         let fresh = || engine.state.snapshot();
         let snapshot = match (&own.snapshot, as_of) {
-            (_, Some(text)) => crate::as_of::snapshot(&engine.state, &text, settings.time_zone())?,
+            (_, Some(text)) => {
+                let now = engine.clock.now_us();
+                crate::as_of::snapshot(&engine.state, &text, settings.time_zone(), now)?
+            }
             (Some(fixed), None) => fixed.clone(),
             (None, None) if own.isolation == Isolation::ReadCommitted => fresh(),
             (None, None) => own.snapshot.insert(fresh()).clone(),
@@ -196,6 +200,7 @@ impl Session {
             .state
             .snapshot_at(before)
             .map_err(|error| Error::new("22023", error.to_string()))?;
+        self.shared.note_repeated(receipt.id);
         let own = self.transaction_mut();
         own.snapshot = Some(snapshot);
         own.repeats = Some(receipt);

@@ -166,7 +166,7 @@ impl Session {
                 Ok(Subject { writes: Some(("Update", table)), planned: Some(planned) })
             }
             Command::Delete { delete, with } => {
-                let (name, _, query) = dml::delete_query(delete, with.as_ref())?;
+                let (name, _, query) = dml::delete_query(delete, with.as_ref(), None)?;
                 let (_, table) = self.explained(&name, Privilege::Delete)?;
                 let planned =
                     self.planned_afresh(statement, &query, Some(&[PgType::Uuid]), parameters)?;

@@ -100,7 +100,9 @@ impl Session {
     /// Keeps a plan with its statement.
     pub(crate) fn keep(&self, statement: &Statement, planned: Planned) -> Arc<Planned> {
         let planned = Arc::new(planned);
-        if let Some(basis) = self.basis() {
+        if !planned.momentary
+            && let Some(basis) = self.basis()
+        {
             statement.slot.put(basis, Arc::clone(&planned));
         }
         planned
@@ -122,7 +124,8 @@ impl Session {
         if let Some(planned) = basis.and_then(|basis| statement.slot.get(&basis, parameters)) {
             return Ok(planned);
         }
-        let context = self.query_context(statement)?;
+        let mut context = self.query_context(statement)?;
+        context.parameters = Some(Arc::from(parameters));
         let oids: Vec<u32> = parameters.iter().map(|parameter| parameter.oid).collect();
         let options = PlanOptions { parameter_oids: &oids, targets };
         let planned = read::plan_query(&context, &make()?, options)?;

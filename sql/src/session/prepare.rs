@@ -53,9 +53,9 @@ impl Session {
 
     pub(super) fn know(&mut self, statement: &Statement, oids: &[u32]) -> Result<Known, Error> {
         if self.beside.is_none()
-            && let Some(with) = super::with::writing(&statement.command)
+            && let Some(with) = super::with::apart(&statement.command)
         {
-            return self.know_with(statement, with, oids);
+            return self.know_with(statement, &with, oids);
         }
         let given = Known { parameters: oids.to_vec(), ..Known::default() };
         match &statement.command {
@@ -76,32 +76,29 @@ impl Session {
                 let (query, numbers) = dml::update_query(table, update, with.as_ref())?;
                 let targets: Vec<&Column> =
                     numbers.iter().filter_map(|number| table.column(*number)).collect();
-                let mut known = self.know_selected(statement, &query, &targets, oids)?;
+                let (mut known, planned) = self.know_selected(statement, &query, &targets, oids)?;
                 let returning = update.returning.as_deref();
-                let found = self.know_returning(statement, oid, table, &alias, returning);
-                known.columns = if update.from.is_some() {
-                    dml::own_columns_only(returning)?;
-                    found.map_err(dml::beside_own)?
-                } else {
-                    found?
-                };
+                let from = dml::update_from(update);
+                let others = dml::Others::of(table, &alias, &from, returning)?;
+                let written = (oid, table, alias.as_str());
+                known.columns =
+                    self.know_beside(statement, written, others.as_ref(), &planned, returning)?;
                 Ok(known)
             }
             Command::Delete { delete, with } => {
                 self.open_snapshot()?;
-                let (name, alias, query) = dml::delete_query(delete, with.as_ref())?;
+                let (name, alias, _) = dml::delete_query(delete, None, None)?;
                 let catalog = self.catalog()?;
                 let oid = self.find_table(&catalog, &name)?;
                 let table = table_of(&catalog, oid)?;
-                let mut known = self.know_selected(statement, &query, &[], oids)?;
                 let returning = delete.returning.as_deref();
-                let found = self.know_returning(statement, oid, table, &alias, returning);
-                known.columns = if delete.using.is_some() {
-                    dml::own_columns_only(returning)?;
-                    found.map_err(dml::beside_own)?
-                } else {
-                    found?
-                };
+                let using = delete.using.as_deref().unwrap_or_default();
+                let others = dml::Others::of(table, &alias, using, returning)?;
+                let (_, _, query) = dml::delete_query(delete, with.as_ref(), others.as_ref())?;
+                let (mut known, planned) = self.know_selected(statement, &query, &[], oids)?;
+                let written = (oid, table, alias.as_str());
+                known.columns =
+                    self.know_beside(statement, written, others.as_ref(), &planned, returning)?;
                 Ok(known)
             }
             _ => Ok(Known { columns: self.told_columns(&statement.command), ..given }),
@@ -151,15 +148,32 @@ impl Session {
         query: &ast::Query,
         targets: &[&Column],
         oids: &[u32],
-    ) -> Result<Known, Error> {
+    ) -> Result<(Known, std::sync::Arc<read::Planned>), Error> {
         let context = self.query_context(statement)?;
         let mut kinds = vec![PgType::Uuid];
         kinds.extend(targets.iter().map(|column| PgType::of(&column.kind)));
         let options = PlanOptions { parameter_oids: oids, targets: Some(&kinds) };
         let planned = read::plan_query(&context, query, options)?;
         let parameters = planned.parameters.iter().map(PgType::oid).collect();
-        self.keep(statement, planned);
-        Ok(Known { parameters, ..Known::default() })
+        let planned = self.keep(statement, planned);
+        Ok((Known { parameters, ..Known::default() }, planned))
+    }
+
+    /// The columns of RETURNING, of the table alone or of others beside it.
+    fn know_beside(
+        &self,
+        statement: &Statement,
+        (oid, table, alias): (ledger::Oid, &Table, &str),
+        others: Option<&dml::Others<'_>>,
+        found: &read::Planned,
+        returning: Option<&[ast::SelectItem]>,
+    ) -> Result<Option<Vec<ResultColumn>>, Error> {
+        let Some(others) = others else {
+            return self.know_returning(statement, oid, table, alias, returning);
+        };
+        let oids: Vec<u32> = found.parameters.iter().map(PgType::oid).collect();
+        let shape = self.others_shape(statement, (oid, table, alias), others, found, &oids)?;
+        Ok(Some(shape.0))
     }
 
     fn know_returning(

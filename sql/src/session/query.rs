@@ -76,6 +76,7 @@ impl Session {
             extensions,
             session: Some(Arc::clone(&self.shared) as Arc<dyn std::any::Any + Send + Sync>),
             memory: Arc::clone(&self.engine.memory),
+            parameters: None,
             bounds: Some(self.bounds.clone()),
         })
     }

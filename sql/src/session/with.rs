@@ -2,6 +2,7 @@
 //! and all parts read the state from before the statement; what a part returns is a relation of the parts
 //! after it. It knows nothing of how rows are written.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -89,6 +90,42 @@ pub(super) fn writing(command: &Command) -> Option<&ast::With> {
         _ => None,
     }?;
     any_writes(with).then_some(with)
+}
+
+/// The WITH list of a statement that runs in parts, each of which reads the state from before it: one of them writes,
+/// or a query in RETURNING reads tables.
+pub(super) fn apart(command: &Command) -> Option<Cow<'_, ast::With>> {
+    if let Some(with) = writing(command) {
+        return Some(Cow::Borrowed(with));
+    }
+    let (with, returning) = match command {
+        Command::Insert { insert, with, .. } => (with, &insert.returning),
+        Command::Update { update, with } => (with, &update.returning),
+        Command::Delete { delete, with } => (with, &delete.returning),
+        _ => return None,
+    };
+    let mut queries = Queries;
+    if returning.as_ref()?.visit(&mut queries).is_continue() {
+        return None;
+    }
+    Some(with.as_ref().map_or_else(
+        || {
+            let with_token = ast::helpers::attached_token::AttachedToken::empty();
+            Cow::Owned(ast::With { with_token, recursive: false, cte_tables: Vec::new() })
+        },
+        Cow::Borrowed,
+    ))
+}
+
+/// Stops at a query.
+struct Queries;
+
+impl Visitor for Queries {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
 }
 
 /// Whether a query of a WITH list writes.
@@ -201,7 +238,8 @@ impl Session {
         for cte in &with.cte_tables {
             let (columns, batches) = match part_of(cte)? {
                 Part::Writes(command) => {
-                    let shape = self.returned(statement, &command)?;
+                    let given: Vec<u32> = parameters.iter().map(|given| given.oid).collect();
+                    let shape = self.returned(statement, &command, &given)?;
                     let part = Statement::of(*command, statement);
                     let outcome = Box::pin(self.data(&part, parameters, None)).await?;
                     let batches = match outcome {
@@ -243,8 +281,50 @@ impl Session {
         Ok(())
     }
 
+    /// The same of a part that returns other tables' columns, too.
+    fn returned_beside(
+        &self,
+        statement: &Statement,
+        command: &Command,
+        (oid, table, alias): (Oid, &ledger::Table, &str),
+        oids: &[u32],
+    ) -> Result<Shape, Error> {
+        let from;
+        let (from, returning) = match command {
+            Command::Update { update, .. } => {
+                from = dml::update_from(update);
+                (from.as_slice(), update.returning.as_deref())
+            }
+            Command::Delete { delete, .. } => {
+                (delete.using.as_deref().unwrap_or_default(), delete.returning.as_deref())
+            }
+            _ => return Ok(None),
+        };
+        let Some(others) = dml::Others::of(table, alias, from, returning)? else { return Ok(None) };
+        let (query, targets) = match command {
+            Command::Update { update, with } => dml::update_query(table, update, with.as_ref())?,
+            Command::Delete { delete, with } => {
+                (dml::delete_query(delete, with.as_ref(), Some(&others))?.2, Vec::new())
+            }
+            _ => return Ok(None),
+        };
+        let mut kinds = vec![PgType::Uuid];
+        let columns = targets.iter().filter_map(|number| table.column(*number));
+        kinds.extend(columns.map(|column| PgType::of(&column.kind)));
+        let context = self.query_context(statement)?;
+        let options = PlanOptions { parameter_oids: oids, targets: Some(&kinds) };
+        let found = read::plan_query(&context, &query, options)?;
+        let oids: Vec<u32> = found.parameters.iter().map(PgType::oid).collect();
+        self.others_shape(statement, (oid, table, alias), &others, &found, &oids).map(Some)
+    }
+
     /// Columns and types of what a writing part returns.
-    fn returned(&self, statement: &Statement, command: &Command) -> Result<Shape, Error> {
+    fn returned(
+        &self,
+        statement: &Statement,
+        command: &Command,
+        oids: &[u32],
+    ) -> Result<Shape, Error> {
         let (name, alias, returning) = match command {
             Command::Insert { insert, .. } => {
                 let alias = insert.table_alias.as_ref().map(|alias| name_of(&alias.alias));
@@ -255,7 +335,7 @@ impl Session {
                 (name, Some(alias), update.returning.as_deref())
             }
             Command::Delete { delete, .. } => {
-                let (name, alias, _) = dml::delete_query(delete, None)?;
+                let (name, alias, _) = dml::delete_query(delete, None, None)?;
                 (name, Some(alias), delete.returning.as_deref())
             }
             _ => return Ok(None),
@@ -265,6 +345,9 @@ impl Session {
         let oid = self.find_table(&catalog, &name)?;
         let table = dml::table_of(&catalog, oid)?;
         let alias = alias.as_deref().unwrap_or(&table.name);
+        if let Some(shape) = self.returned_beside(statement, command, (oid, table, alias), oids)? {
+            return Ok(Some(shape));
+        }
         self.returning_shape(statement, oid, table, alias, items).map(Some)
     }
 
@@ -320,7 +403,7 @@ impl Session {
             let used = placeholders(cte);
             let (shape, found) = match part_of(cte)? {
                 Part::Writes(command) => {
-                    let shape = self.returned(statement, &command)?;
+                    let shape = self.returned(statement, &command, &oids)?;
                     let known = self.know(&Statement::of(*command, statement), &oids)?;
                     (shape, known.parameters)
                 }

@@ -159,6 +159,7 @@ pub const DEFINITIONS: &[Definition] = &[
         "",
         "Reads see the chain as of this block, transaction or time.",
     ),
+    entry("ledger.commit_receipt", BOOL, "off", "The receipt of each commit comes as a notice."),
     entry(
         "ledger.idempotency_key",
         TEXT,

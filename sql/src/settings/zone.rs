@@ -1,11 +1,19 @@
-//! Time zones: names of the time zone database, and fixed offsets.
+//! How a session reads times: its time zone (a name of the time zone database, or a fixed offset), and the order in
+//! which the numbers of a date stand.
 
 use chrono::{DateTime, NaiveDateTime, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
+use ledger::text::DateOrder;
 
-/// A time zone.
+/// A time zone, with the order of a date's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Zone {
+pub struct Zone {
+    place: Place,
+    order: DateOrder,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
     /// One of the time zone database.
     Named(Tz),
     /// Seconds east of UTC.
@@ -14,7 +22,16 @@ pub enum Zone {
 
 impl Zone {
     /// UTC.
-    pub const UTC: Self = Self::Named(Tz::UTC);
+    pub const UTC: Self = Self { place: Place::Named(Tz::UTC), order: DateOrder::MonthFirst };
+
+    fn at(place: Place) -> Self {
+        Self { place, order: DateOrder::default() }
+    }
+
+    /// The same, reading dates in this order.
+    pub fn ordered(self, order: DateOrder) -> Self {
+        Self { order, ..self }
+    }
 
     /// A name (`Europe/Berlin`), or an offset: `2`, `+02`, `-03:30` (east is positive), or
     /// `UTC+2`, `GMT-02:00`, `<+02>-02` (POSIX: west is positive).
@@ -27,10 +44,10 @@ impl Zone {
             return Some(Self::UTC);
         }
         if let Ok(zone) = Tz::from_str_insensitive(text) {
-            return Some(Self::Named(zone));
+            return Some(Self::at(Place::Named(zone)));
         }
         if text.starts_with(['+', '-']) || text.starts_with(|c: char| c.is_ascii_digit()) {
-            return offset(text).map(Self::Fixed);
+            return offset(text).map(|seconds| Self::at(Place::Fixed(seconds)));
         }
         let posix = match text.strip_prefix('<') {
             Some(rest) => rest.split_once('>')?.1,
@@ -43,14 +60,14 @@ impl Zone {
                 rest
             }
         };
-        offset(posix).map(|seconds| Self::Fixed(-seconds))
+        offset(posix).map(|seconds| Self::at(Place::Fixed(-seconds)))
     }
 
     /// As SHOW gives it.
     pub fn name(&self) -> String {
-        match self {
-            Self::Named(zone) => zone.name().to_string(),
-            Self::Fixed(seconds) => {
+        match &self.place {
+            Place::Named(zone) => zone.name().to_string(),
+            Place::Fixed(seconds) => {
                 let (hours, minutes) = (seconds.abs() / 3600, seconds.abs() % 3600 / 60);
                 let (sign, opposite) = if *seconds < 0 { ('-', '+') } else { ('+', '-') };
                 if minutes == 0 {
@@ -64,9 +81,9 @@ impl Zone {
 
     /// Seconds east of UTC at this moment (µs since 1970 UTC).
     pub fn offset_at(&self, utc_us: i64) -> i32 {
-        match self {
-            Self::Fixed(seconds) => *seconds,
-            Self::Named(zone) => {
+        match &self.place {
+            Place::Fixed(seconds) => *seconds,
+            Place::Named(zone) => {
                 let at = DateTime::<Utc>::from_timestamp_micros(utc_us).unwrap_or_default();
                 zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc()
             }
@@ -76,9 +93,9 @@ impl Zone {
     /// Seconds east of UTC at this local time (µs since 1970 local). A time that was skipped takes the
     /// offset before the gap, one that came twice takes its first.
     pub fn offset_at_local(&self, local_us: i64) -> i32 {
-        match self {
-            Self::Fixed(seconds) => *seconds,
-            Self::Named(zone) => {
+        match &self.place {
+            Place::Fixed(seconds) => *seconds,
+            Place::Named(zone) => {
                 let local: NaiveDateTime = DateTime::<Utc>::from_timestamp_micros(local_us)
                     .unwrap_or_default()
                     .naive_utc();
@@ -113,6 +130,10 @@ impl ledger::text::Zone for Zone {
 
     fn offset_at_local(&self, local_us: i64) -> i32 {
         Self::offset_at_local(self, local_us)
+    }
+
+    fn date_order(&self) -> DateOrder {
+        self.order
     }
 
     fn named(&self, name: &str, local_us: i64) -> Option<i32> {

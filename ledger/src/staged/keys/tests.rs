@@ -28,7 +28,7 @@ fn version(number: u32) -> VersionId {
 
 /// Keys of two lengths, none the beginning of another.
 fn key(number: u8) -> Vec<u8> {
-    if number % 2 == 0 { vec![number; 4] } else { vec![number; 60] }
+    if number.is_multiple_of(2) { vec![number; 4] } else { vec![number; 60] }
 }
 
 proptest! {

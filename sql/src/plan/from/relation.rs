@@ -22,6 +22,27 @@ use crate::types::PgType;
 /// A column of a relation: name, type, the table's column that it is, whether `*` leaves it out.
 type Shown = (String, PgType, Option<(Oid, ColumnNumber)>, bool);
 
+/// Names a relation and its first columns as an alias says.
+fn under(relation: &mut Relation, alias: &ast::TableAlias) -> Result<(), Error> {
+    relation.name = fold(&alias.name);
+    relation.schema = None;
+    let visible = relation.columns.iter().filter(|c| !c.hidden).count();
+    if alias.columns.len() > visible {
+        return Err(Error::new(
+            "42P10",
+            format!(
+                "table \"{}\" has {visible} columns available but {} columns specified",
+                relation.name,
+                alias.columns.len()
+            ),
+        ));
+    }
+    for (c, definition) in relation.columns.iter_mut().zip(&alias.columns) {
+        c.name = fold(&definition.name);
+    }
+    Ok(())
+}
+
 impl Binder<'_> {
     /// A relation by name: WITH query, system catalog, table or view.
     pub(crate) fn named_relation(
@@ -62,22 +83,7 @@ impl Binder<'_> {
             });
         };
         if let Some(alias) = alias {
-            relation.name = fold(&alias.name);
-            relation.schema = None;
-            let visible = relation.columns.iter().filter(|c| !c.hidden).count();
-            if alias.columns.len() > visible {
-                return Err(Error::new(
-                    "42P10",
-                    format!(
-                        "table \"{}\" has {visible} columns available but {} columns specified",
-                        relation.name,
-                        alias.columns.len()
-                    ),
-                ));
-            }
-            for (c, definition) in relation.columns.iter_mut().zip(&alias.columns) {
-                c.name = fold(&definition.name);
-            }
+            under(&mut relation, alias)?;
         }
         Ok((plan, Scope::of(relation)))
     }
@@ -291,15 +297,8 @@ impl Binder<'_> {
                 "Use FOR SYSTEM_TIME AS OF.",
             ));
         };
-        let (at, is_height) = self.in_scope(&Scope::default(), |binder| {
-            let value = binder.expr(node)?;
-            let is_height = value.kind.is_integer();
-            Ok((binder.cast(value, &PgType::Text, Allowed::Explicit)?, is_height))
-        })?;
-        let at = match self.constant_of(&at)? {
-            Datum::Text(height) if is_height => Datum::Text(format!("block:{height}")),
-            at => at,
-        };
+        let value = self.in_scope(&Scope::default(), |binder| binder.expr(node))?;
+        let at = self.point_of(value)?;
         let table = fold_name(name)?
             .iter()
             .map(|part| format!("\"{}\"", part.replace('"', "\"\"")))
@@ -313,12 +312,31 @@ impl Binder<'_> {
         let shown = parts.last().cloned().unwrap_or_default();
         let (plan, mut relation) = self.virtual_relation(&shown, None, found)?;
         if let Some(alias) = alias {
-            relation.name = fold(&alias.name);
-            for (c, definition) in relation.columns.iter_mut().zip(&alias.columns) {
-                c.name = fold(&definition.name);
-            }
+            under(&mut relation, alias)?;
         }
         Ok((plan, Scope::of(relation)))
+    }
+
+    /// A point of the chain that a query names: a constant, or a parameter. While nobody knows the parameter's value,
+    /// the present stands for it, so that the statement can be described.
+    pub(super) fn point_of(&mut self, value: Typed) -> Result<Datum, Error> {
+        self.momentary = true;
+        let value = match &value.expr {
+            Expr::Placeholder(parameter) if value.kind == PgType::Unknown => {
+                self.settle(&parameter.id, &PgType::Text).unwrap_or(value)
+            }
+            _ => value,
+        };
+        let context = self.context;
+        let Expr::Placeholder(parameter) = &value.expr else { return self.constant_of(&value) };
+        let Some(parameters) = &context.parameters else {
+            return Ok(Datum::Text(format!("block:{}", context.snapshot.height().0)));
+        };
+        let number = parameter.id.trim_start_matches('$').parse::<usize>().unwrap_or(0);
+        match number.checked_sub(1).and_then(|place| parameters.get(place)) {
+            Some(given) => crate::read::parameter_value(context, given, &value.kind),
+            None => Err(Error::new("08P01", format!("there is no value for parameter ${number}"))),
+        }
     }
 
     pub(super) fn table_function(

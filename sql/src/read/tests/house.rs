@@ -219,6 +219,7 @@ impl House {
             extensions: Arc::from(Vec::new()),
             session: None,
             memory: query_memory(256 << 20, None).unwrap(),
+            parameters: None,
             bounds: None,
         };
         Self { context }

@@ -222,14 +222,11 @@ async fn updates_from_queries() {
             .await,
         "UPDATE 1"
     );
-    assert_eq!(
-        state(&mut session, "update t set b = u.d from u where u.a = t.a returning u.d").await,
-        "0A000"
-    );
-    assert_eq!(
-        state(&mut session, "update t set b = u.d from u where u.a = t.a returning *").await,
-        "0A000"
-    );
+    let with = "update t set b = 9 from u where u.a = t.a returning ";
+    for others in ["u.d", "*", "t.c + u.d, (select count(*) from t)"] {
+        assert_eq!(tag(&mut session, &format!("{with}{others}")).await, "UPDATE 1");
+    }
+    assert_eq!(state(&mut session, &format!("{with}a")).await, "42702");
 }
 
 #[tokio::test]
