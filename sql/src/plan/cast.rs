@@ -238,7 +238,10 @@ impl Binder<'_> {
         what: &str,
     ) -> Result<(Vec<Typed>, PgType), Error> {
         let kinds: Vec<PgType> = values.iter().map(|value| value.kind.clone()).collect();
-        let kind = self.common_type(&kinds, what)?;
+        let mut kind = self.common_type(&kinds, what)?;
+        if kinds.contains(&PgType::Unknown) && !matches!(kind, PgType::Numeric(_)) {
+            kind = kind.without_modifier();
+        }
         let bare = kind.bare();
         let values = values
             .into_iter()

@@ -78,7 +78,10 @@ impl Binder<'_> {
         }
         let mut kinds = Vec::with_capacity(left.columns.len());
         for (a, b) in left.columns.iter().zip(&right.columns) {
-            kinds.push(self.common_type(&[a.kind.clone(), b.kind.clone()], word)?);
+            let kind = self.common_type(&[a.kind.clone(), b.kind.clone()], word)?;
+            // A modifier that one side has cuts no literal or parameter on the other.
+            let unknown = a.kind == PgType::Unknown || b.kind == PgType::Unknown;
+            kinds.push(if unknown { kind.bare() } else { kind });
         }
         if !(op == ast::SetOperator::Union && all) {
             for kind in &kinds {
