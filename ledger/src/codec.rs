@@ -96,19 +96,30 @@ impl Block {
         encode(self)
     }
 
+    /// The block at the front of these bytes without its transactions, and the bytes of those.
+    ///
+    /// # Errors
+    /// [`DecodeError`]
+    pub fn decode_front(bytes: &[u8]) -> Result<(Self, &[u8]), DecodeError> {
+        let (header, mut rest) = Header::decode_front(bytes)?;
+        let block = Self {
+            header,
+            stamp: BorshDeserialize::deserialize(&mut rest)?,
+            membership: BorshDeserialize::deserialize(&mut rest)?,
+            transactions: Vec::new(),
+        };
+        Ok((block, rest))
+    }
+
     /// The block of these bytes, all of which must be used. Its hashes are not checked: see
     /// [`Block::verify_body`].
     ///
     /// # Errors
     /// [`DecodeError`]
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let (header, mut rest) = Header::decode_front(bytes)?;
-        let block = Self {
-            header,
-            stamp: BorshDeserialize::deserialize(&mut rest)?,
-            membership: BorshDeserialize::deserialize(&mut rest)?,
-            transactions: BorshDeserialize::deserialize(&mut rest)?,
-        };
+        let (front, mut rest) = Self::decode_front(bytes)?;
+        let transactions = BorshDeserialize::deserialize(&mut rest)?;
+        let block = Self { transactions, ..front };
         if !rest.is_empty() {
             return Err(DecodeError::malformed("bytes after the block"));
         }

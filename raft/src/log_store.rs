@@ -132,8 +132,8 @@ impl LogStore {
     /// The place of the newest block.
     pub(crate) fn last(&self) -> io::Result<Option<EntryId>> {
         let Some(tip) = self.blocks.tip() else { return Ok(None) };
-        let block = self.blocks.read(tip.height).map_err(to_io)?;
-        block.map(|block| codec::entry_id(&block)).transpose()
+        let front = self.blocks.front(tip.height).map_err(to_io)?;
+        front.map(|front| codec::entry_id(&front)).transpose()
     }
 
     /// Runs a call of the block file that answers by callback.

@@ -127,7 +127,6 @@ impl Node {
         let (blocks, replayed, founded) =
             opened.await.map_err(|error| Fault::Internal(error.to_string()))??;
         let state = Arc::clone(&replayed.state);
-        state.set_block_source(Arc::clone(&blocks) as Arc<dyn storage::BlockSource>);
         let chain = blocks.tip().map_or_else(Hash::default, |tip| tip.chain);
         let (running, read_only) = match replayed.fault.clone() {
             Some(fault) => (None, Some(fault)),
@@ -270,7 +269,7 @@ fn found(blocks: &BlockFile, genesis: Option<Block>, public_key: [u8; 32]) -> Re
 /// Brings the state up to the chain's end: from its last checkpoint, or from genesis. With a single voter,
 /// what is durable is committed. One thread reads and checks blocks while this one applies them.
 fn replay(
-    blocks: &BlockFile,
+    blocks: &Arc<BlockFile>,
     config: StateConfig,
     index: Arc<dyn Index>,
     segments: Option<Arc<dyn Disk>>,
@@ -278,11 +277,12 @@ fn replay(
     // Behind a block that is known to be damaged nothing counts, whatever was made of it when it was whole.
     let damage = blocks.damage().first().and_then(|damage| damage.height);
     let known = |head: Head| {
-        let block = blocks.read(head.height).ok().flatten();
+        let block = blocks.front(head.height).ok().flatten();
         damage.is_none_or(|damage| head.height < damage)
             && block.is_some_and(|block| block.header.hash() == head.block)
     };
     let state = State::resume(config, index, segments, &known)?;
+    state.set_block_source(Arc::clone(blocks) as Arc<dyn storage::BlockSource>);
     let from = state.next_height();
     let (sender, receiver) = sync_channel(READ_AHEAD);
     let (applied, seen) = std::thread::scope(|scope| {
@@ -361,7 +361,7 @@ impl Seen {
             return self.find_members(blocks, state);
         }
         let head = state.head().height;
-        match blocks.read(head) {
+        match blocks.front(head) {
             Ok(Some(block)) => {
                 let id = codec::entry_id(&block);
                 self.last = Some(id.map_err(|error| damaged(blocks, head, &error))?);
@@ -375,7 +375,7 @@ impl Seen {
     fn find_members(&mut self, blocks: &BlockFile, state: &State) -> Result<(), Fault> {
         let known = self.members.log_id().is_some();
         let Some(height) = state.membership().filter(|_| !known) else { return Ok(()) };
-        match blocks.read(height) {
+        match blocks.front(height) {
             Ok(Some(block)) => {
                 let last = self.last.take();
                 self.note(&block).map_err(|error| damaged(blocks, height, &error))?;

@@ -183,17 +183,18 @@ impl Session {
             )
             .with_hint("Write in several transactions."));
         }
-        let encode = |values: &[Value]| Row::encode(table, values, crate::random::salt);
+        let encode =
+            |values: &[Value]| Row::encode(table, values, crate::random::salt).map(Arc::new);
         for change in changes {
             let old = change.before().map(|values| Row::encode(table, values, || [0; 16]));
             let new = change.after().map(encode);
             let row = Changed { table: oid, old: old.transpose()?, new: new.transpose()? };
             match (change, &row.new) {
                 (Change::Insert { after }, Some(new)) => {
-                    overlay.insert(catalog, oid, after, new.clone());
+                    overlay.insert(catalog, oid, after, Arc::clone(new));
                 }
                 (Change::Update { old, before, after }, Some(new)) => {
-                    overlay.update(catalog, oid, *old, before, after, new.clone());
+                    overlay.update(catalog, oid, *old, before, after, Arc::clone(new));
                 }
                 (Change::Delete { old, before }, _) => overlay.delete(catalog, oid, *old, before),
                 (Change::Insert { .. } | Change::Update { .. }, None) => {}

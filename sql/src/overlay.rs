@@ -1,6 +1,7 @@
 //! A transaction's own effects that no block holds yet: rows and definitions laid over a snapshot.
 //! A copy shares structure, so a savepoint is a copy. It knows neither locks nor statements.
 
+mod key_bytes;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use ledger::{
 use storage::{Fault, Snapshot};
 
 use crate::Error;
+use key_bytes::KeyBytes;
 
 /// The height of versions that only their own transaction sees.
 pub(crate) const OWN: Height = Height(u64::MAX);
@@ -51,7 +53,7 @@ struct Own {
     /// Own rows by number.
     rows: OrdMap<u32, OwnRow>,
     /// Own rows by key, in the table's indexes.
-    keys: OrdSet<(Oid, Vec<u8>, u32)>,
+    keys: OrdSet<(Oid, KeyBytes, u32)>,
     /// Keys of earlier blocks' rows in indexes that the transaction itself made.
     built: OrdMap<Oid, Arc<Built>>,
 }
@@ -59,7 +61,8 @@ struct Own {
 impl Own {
     /// The own rows that have a key in an index.
     fn numbers(&self, index: Oid, key: &[u8]) -> impl Iterator<Item = u32> {
-        let (first, last) = ((index, key.to_vec(), 0), (index, key.to_vec(), u32::MAX));
+        let key = KeyBytes::from(key);
+        let (first, last) = ((index, key.clone(), 0), (index, key, u32::MAX));
         self.keys.range(first..=last).map(|(_, _, number)| *number)
     }
 }
@@ -244,9 +247,9 @@ impl Overlay {
         catalog: &Catalog,
         table: Oid,
         values: &[Value],
-        row: Row,
+        row: Arc<Row>,
     ) -> VersionId {
-        self.put(catalog, table, values, OwnRow { row: Arc::new(row), previous: None })
+        self.put(catalog, table, values, OwnRow { row, previous: None })
     }
 
     /// Another version of a row, in the place of `old`.
@@ -257,10 +260,10 @@ impl Overlay {
         old: VersionId,
         old_values: &[Value],
         values: &[Value],
-        row: Row,
+        row: Arc<Row>,
     ) -> VersionId {
         let previous = self.take(catalog, table, old, old_values);
-        let new = self.put(catalog, table, values, OwnRow { row: Arc::new(row), previous });
+        let new = self.put(catalog, table, values, OwnRow { row, previous });
         if let Some(previous) = previous
             && let Some(own) = self.tables.get_mut(&table)
         {
@@ -297,7 +300,8 @@ impl Overlay {
         let taken = own.rows.remove(&old.operation)?;
         self.bytes = self.bytes.saturating_sub(taken.row.bytes.len());
         for (index, columns) in indexes(catalog, table) {
-            own.keys.remove(&(index, key::key_of(old_values, columns), old.operation));
+            let key = KeyBytes::from(key::key_of(old_values, columns).as_slice());
+            own.keys.remove(&(index, key, old.operation));
         }
         taken.previous
     }
@@ -307,7 +311,8 @@ impl Overlay {
         self.next += 1;
         let own = self.tables.entry(table).or_default();
         for (index, columns) in indexes(catalog, table) {
-            own.keys.insert((index, key::key_of(values, columns), number));
+            let key = KeyBytes::from(key::key_of(values, columns).as_slice());
+            own.keys.insert((index, key, number));
         }
         self.bytes += row.row.bytes.len();
         own.rows.insert(number, row);
@@ -442,7 +447,8 @@ impl Overlay {
         let own = self.tables.entry(index.table).or_default();
         for (number, own_row) in own.rows.clone() {
             let values = row::decode_row(table, &own_row.row).map_err(ledger::Refusal::from)?;
-            own.keys.insert((oid, key::key_of(&values, &index.columns), number));
+            let key = KeyBytes::from(key::key_of(&values, &index.columns).as_slice());
+            own.keys.insert((oid, key, number));
         }
         own.built.insert(oid, Arc::new(built));
         Ok(())
@@ -472,11 +478,12 @@ impl Overlay {
             }
         }
         let mut last: Option<&[u8]> = None;
-        for (of, key, number) in own.keys.range((index, Vec::new(), 0)..) {
+        for (of, key, number) in own.keys.range((index, KeyBytes::default(), 0)..) {
             if *of != index {
                 break;
             }
-            let again = last == Some(key.as_slice());
+            let key = key.as_slice();
+            let again = last == Some(key);
             last = Some(key);
             let first = own.rows.get(number).filter(|_| again);
             let Some(first) = first else { continue };
@@ -486,27 +493,31 @@ impl Overlay {
                 .iter()
                 .filter_map(|number| values.get(usize::from(number.0).wrapping_sub(1)).cloned())
                 .collect();
-            if !key::has_null(&values) && key::encode_key(&values) == *key {
+            if !key::has_null(&values) && key::encode_key(&values) == key {
                 return Ok(Some(values));
             }
         }
         Ok(None)
     }
 
-    /// What goes into the chain: definitions as they were made, then each table's rows.
-    pub(crate) fn operations(&self) -> Vec<Operation> {
+    /// What goes into the chain: definitions as they were made, then each table's rows. They are gone from here
+    /// then, but for the session's own tables.
+    pub(crate) fn take_operations(&mut self) -> Vec<Operation> {
         let mut operations = Vec::with_capacity(self.len());
-        operations.extend(self.definitions.iter().cloned());
-        for (table, own) in self.tables.iter().filter(|(oid, _)| !oid.is_temporary()) {
-            let table = *table;
+        operations.extend(std::mem::take(&mut self.definitions));
+        let lasting: Vec<Oid> =
+            self.tables.keys().copied().filter(|table| !table.is_temporary()).collect();
+        for table in lasting {
+            let Some(Own { ended, rows, .. }) = self.tables.remove(&table) else { continue };
             operations.extend(
-                own.ended
-                    .iter()
+                ended
+                    .into_iter()
                     .filter(|(_, by)| by.is_none())
-                    .map(|(previous, _)| Operation::Delete { table, previous: *previous }),
+                    .map(|(previous, _)| Operation::Delete { table, previous }),
             );
-            operations.extend(own.rows.values().map(|own| {
-                let row = (*own.row).clone();
+            operations.extend(rows.into_iter().map(|(_, own)| {
+                // Copied only if a savepoint has it too.
+                let row = Arc::unwrap_or_clone(own.row);
                 match own.previous {
                     Some(previous) => Operation::Update { table, previous, row },
                     None => Operation::Insert { table, row },

@@ -54,6 +54,9 @@ pub(crate) struct Capture {
     pub(crate) membership: Option<Height>,
     pub(crate) unsettled: Vec<(Height, Oid, u64)>,
     pub(crate) tables: Vec<(Oid, Arc<Versions>, Unsealed)>,
+    /// Blocks and operations since the one before.
+    blocks: u64,
+    operations: u64,
 }
 
 /// A table with all that a row's write needs, looked up once.
@@ -124,7 +127,23 @@ impl Applier {
             membership,
             unsettled: self.index.unsettled(),
             tables,
+            blocks: unstored.blocks,
+            operations: unstored.operations,
         }))
+    }
+
+    /// Takes back what could not be written: the next capture has it again.
+    pub(crate) fn give_back(&mut self, capture: Capture) {
+        let later = std::mem::take(&mut self.unstored);
+        self.unstored = Unstored {
+            definitions: capture.definitions,
+            sequences: capture.sequences,
+            membership: later.membership,
+            blocks: capture.blocks + later.blocks,
+            operations: capture.operations + later.operations,
+        };
+        self.unstored.definitions.extend(later.definitions);
+        self.unstored.sequences.extend(later.sequences);
     }
 
     /// Goes on with an index that was there before; see [`IndexWriter::resume`].

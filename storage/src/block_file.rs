@@ -94,6 +94,8 @@ pub struct BlockFile {
     commands: Mutex<Option<Sender<Command>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     vote: RwLock<Option<Vec<u8>>>,
+    /// What was read last by [`Self::front`].
+    front: Mutex<Option<Arc<Block>>>,
     cut: Option<Cut>,
     // Held until the writer has ended; see `drop`.
     lock: Mutex<Option<LockGuard>>,
@@ -186,6 +188,7 @@ impl BlockFile {
             commands: Mutex::new(Some(commands)),
             thread: Mutex::new(Some(thread)),
             vote: RwLock::new(vote),
+            front: Mutex::default(),
             cut,
             lock: Mutex::new(Some(lock)),
         })
@@ -285,6 +288,7 @@ impl BlockFile {
     /// The file has stopped or is damaged.
     pub fn truncate_after(&self, keep: Option<Height>, done: Done) -> Result<(), Fault> {
         self.shared.writable()?;
+        drop(self.front.lock().take());
         send(self.commands.lock().as_ref(), Command::Truncate { keep, done })
     }
 
@@ -345,6 +349,30 @@ impl BlockFile {
         Ok(self.find(height)?.map(|(block, _)| block))
     }
 
+    /// As [`Self::read`], without the block's transactions: what a start asks of the newest block, however
+    /// large it is.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub fn front(&self, height: Height) -> Result<Option<Arc<Block>>, Fault> {
+        let known = self.front.lock().clone();
+        if let Some(front) = known.filter(|front| front.header.height == height) {
+            return Ok(Some(front));
+        }
+        let found = self.shared.inner.read().find(height.0);
+        let front = match found {
+            Found::Nothing => return Ok(None),
+            Found::Damaged(damage) => return Err(damage.into()),
+            Found::Recent(block) => return Ok(Some(block)),
+            Found::Written(segment, position) => {
+                let decode = |body: &[u8]| Ok(Block::decode_front(body)?.0);
+                Arc::new(read_at(&segment, position, height, decode)?)
+            }
+        };
+        *self.front.lock() = Some(Arc::clone(&front));
+        Ok(Some(front))
+    }
+
     /// The block at a height, and whether it was read from disk just now.
     fn find(&self, height: Height) -> Result<Option<(Arc<Block>, bool)>, Fault> {
         let (segment, position) = {
@@ -356,7 +384,8 @@ impl BlockFile {
                 Found::Written(segment, position) => (segment, position),
             }
         };
-        read_at(&segment, position, height).map(|block| Some((Arc::new(block), true)))
+        let block = read_at(&segment, position, height, Block::decode)?;
+        Ok(Some((Arc::new(block), true)))
     }
 
     /// The file that a block lies in, and at which byte of it its record begins; for messages.
@@ -418,7 +447,12 @@ fn send(commands: Option<&Sender<Command>>, command: Command) -> Result<(), Faul
     commands.ok_or_else(closed)?.send(command).map_err(|_| closed())
 }
 
-fn read_at(segment: &Segment, position: Position, height: Height) -> Result<Block, Fault> {
+fn read_at(
+    segment: &Segment,
+    position: Position,
+    height: Height,
+    decode: impl FnOnce(&[u8]) -> Result<Block, ledger::DecodeError>,
+) -> Result<Block, Fault> {
     let damaged = |detail: String| {
         let (file, offset) = (segment.name.clone(), position.offset());
         Fault::Damaged(Damage { height: Some(height), file, offset, detail })
@@ -433,7 +467,7 @@ fn read_at(segment: &Segment, position: Position, height: Height) -> Result<Bloc
     if header.height != height {
         return Err(damaged(format!("block {} is here instead", header.height.0)));
     }
-    let block = Block::decode(body).map_err(|error| damaged(error.to_string()))?;
+    let block = decode(body).map_err(|error| damaged(error.to_string()))?;
     if block.header.height != height {
         return Err(damaged(format!("its header says height {}", block.header.height.0)));
     }

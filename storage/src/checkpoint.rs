@@ -11,12 +11,13 @@ use ledger::{Height, Object, Oid, Operation, catalog::Sequence};
 
 use crate::{
     Disk, Fault, Head, Index,
+    again::Blocks,
     chunk::Chunk,
     derived::{self, CHECKPOINT, CheckpointRecord, FORMAT, Kind, TableRecord},
     ends::{Ends, Source},
     history::CatalogHistory,
     memory::Memory,
-    segment::{self, Group, Manifest, Segment, Soundness},
+    segment::{self, Group, Manifest, Segment},
     versions::{Delete, Deletes, Versions},
 };
 
@@ -36,11 +37,11 @@ pub(crate) fn resume(
     store: &Arc<dyn Index>,
     disk: Option<&Arc<dyn Disk>>,
     memory: &Arc<Memory>,
-    soundness: &Arc<Soundness>,
+    blocks: &Arc<Blocks>,
     known: &dyn Fn(Head) -> bool,
 ) -> Result<Option<Resumed>, Fault> {
     let found = match disk {
-        Some(disk) => try_resume(store, (disk.as_ref(), soundness), memory, known).unwrap_or_else(|fault| {
+        Some(disk) => try_resume(store, (disk.as_ref(), blocks), memory, known).unwrap_or_else(|fault| {
             tracing::warn!(%fault, "the derived files don't read; they are made anew from blocks");
             None
         }),
@@ -58,7 +59,7 @@ pub(crate) fn resume(
 
 fn try_resume(
     store: &Arc<dyn Index>,
-    disk: (&dyn Disk, &Arc<Soundness>),
+    disk: (&dyn Disk, &Arc<Blocks>),
     memory: &Arc<Memory>,
     known: &dyn Fn(Head) -> bool,
 ) -> Result<Option<Resumed>, Fault> {
@@ -97,7 +98,7 @@ fn unread(what: &'static str) -> Fault {
 /// A table's sealed chunks.
 fn chunks_of(
     store: &Arc<dyn Index>,
-    (disk, soundness): (&dyn Disk, &Arc<Soundness>),
+    (disk, blocks): (&dyn Disk, &Arc<Blocks>),
     memory: &Arc<Memory>,
     table: Oid,
     files: &BTreeMap<(Oid, u64), Manifest>,
@@ -109,7 +110,7 @@ fn chunks_of(
         if *first != next {
             return Err(gap());
         }
-        let segment = Arc::new(Segment::open(disk, manifest, soundness)?);
+        let segment = Arc::new(Segment::open(disk, table, manifest, blocks)?);
         for (place, group) in manifest.groups.iter().enumerate() {
             let key = derived::of_table(Kind::Ends, table, next);
             let source = Source { store: Arc::clone(store), key };

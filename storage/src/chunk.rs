@@ -234,6 +234,12 @@ impl Chunk {
         }
     }
 
+    /// Whether it lies in the same file as another.
+    pub(crate) fn is_in_file_of(&self, other: &Self) -> bool {
+        let files = self.group().zip(other.group());
+        files.is_some_and(|(own, other)| Arc::ptr_eq(&own.segment, &other.segment))
+    }
+
     /// Adds a version, to a chunk that is in memory.
     pub(crate) fn push(&mut self, version: VersionId, update: bool, row: &[u8]) {
         if let Body::Fresh(marks, rows) = &mut self.body {
@@ -319,7 +325,8 @@ impl Chunk {
         match &self.body {
             Body::Fresh(marks, _) => Ok(Held::Here(marks)),
             Body::Sealed { group, marks, .. } => {
-                self.held(marks, Marks::bytes, || group.read_marks())
+                let read = || group.read_marks().or_else(|fault| Ok(group.reread(fault)?.0));
+                self.held(marks, Marks::bytes, read)
             }
         }
     }
@@ -329,7 +336,8 @@ impl Chunk {
         match &self.body {
             Body::Fresh(_, rows) => Ok(Held::Here(rows)),
             Body::Sealed { group, rows, .. } => {
-                self.held(rows, RowBytes::size, || group.read_rows())
+                let read = || group.read_rows().or_else(|fault| Ok(group.reread(fault)?.1));
+                self.held(rows, RowBytes::size, read)
             }
         }
     }
@@ -341,8 +349,10 @@ impl Chunk {
             && rows.read().is_none()
         {
             // A chunk from which many rows are asked for is better read once.
-            if self.singles.fetch_add(1, Ordering::Relaxed) % FEW != FEW - 1 {
-                return group.read_row(place);
+            if self.singles.fetch_add(1, Ordering::Relaxed) % FEW != FEW - 1
+                && let Ok(row) = group.read_row(place)
+            {
+                return Ok(row);
             }
         }
         Ok(self.rows()?.get(place).ok_or_else(gone)?.to_vec())
@@ -474,11 +484,11 @@ impl Chunk {
         }
         let sealed = match &self.body {
             Body::Fresh(..) => None,
-            Body::Sealed { group, .. } => group.read_column(column.number, &kind)?,
+            Body::Sealed { group, .. } => group.read_column(column.number, &kind).ok().flatten(),
         };
         let array = match sealed {
             Some(array) => array,
-            // Older than the column, or of another type then: the row's bytes know.
+            // Older than the column, or of another type then, or damaged: the row's bytes know.
             None => self.decode(table, column)?,
         };
         let bytes = array.get_array_memory_size();

@@ -53,7 +53,10 @@ impl Condition {
         if !is_ordered || *self.value.data_type() != kind || self.value.len() != 1 {
             return Ok(true);
         }
-        let Some((least, greatest)) = group.bounds(self.column, &kind)? else { return Ok(true) };
+        // A file that can't be read rules nothing out.
+        let Ok(Some((least, greatest))) = group.bounds(self.column, &kind) else {
+            return Ok(true);
+        };
         let holds = |compare: Compare, bound: &ArrayRef| {
             match compare(&Scalar::new(Arc::clone(bound)), &Scalar::new(Arc::clone(&self.value))) {
                 // No bound is known.

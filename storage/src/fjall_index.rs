@@ -7,7 +7,10 @@ use std::{
     fmt, fs,
     ops::Bound,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
@@ -27,6 +30,9 @@ const CHECKPOINT: &[u8] = b"checkpoint";
 /// Bytes of the cache for blocks of the tree, unless the node's configuration says otherwise.
 pub const INDEX_CACHE_BYTES: u64 = 128 << 20;
 
+/// Bytes after which a checkpoint flushes the index: at most so many are put into memory again by an opening.
+const FLUSH_BYTES: u64 = 4 << 20;
+
 /// Bytes of journal that may be kept: what is read again when the index is opened.
 const JOURNAL_BYTES: u64 = 128 << 20;
 
@@ -37,6 +43,8 @@ pub struct FjallIndex {
     state: Keyspace,
     records: Keyspace,
     path: PathBuf,
+    /// Bytes that were written since all was flushed last.
+    unflushed: AtomicU64,
 }
 
 impl fmt::Debug for FjallIndex {
@@ -89,7 +97,14 @@ impl FjallIndex {
         let entries = RwLock::new(database.keyspace(ENTRIES, KeyspaceCreateOptions::default)?);
         let state = database.keyspace("state", KeyspaceCreateOptions::default)?;
         let records = database.keyspace("records", KeyspaceCreateOptions::default)?;
-        Ok(Self { database, entries, state, records, path: path.to_owned() })
+        Ok(Self {
+            database,
+            entries,
+            state,
+            records,
+            path: path.to_owned(),
+            unflushed: AtomicU64::new(0),
+        })
     }
 
     fn entries(&self) -> Keyspace {
@@ -100,6 +115,8 @@ impl FjallIndex {
 impl Index for FjallIndex {
     fn write(&self, changes: Vec<Change>, checkpoint: Option<Checkpoint>) -> Result<(), Fault> {
         let entries = self.entries();
+        let bytes = changes.iter().map(size_of_change).sum();
+        self.unflushed.fetch_add(bytes, Ordering::Relaxed);
         let mut batch = self.database.batch();
         for change in changes {
             match change {
@@ -177,7 +194,16 @@ impl Index for FjallIndex {
     }
 
     fn persist(&self) -> Result<(), Fault> {
-        self.database.persist(PersistMode::SyncData).map_err(fault)
+        self.database.persist(PersistMode::SyncData).map_err(fault)?;
+        // What stands in the journal alone is put into memory again by an opening.
+        if self.unflushed.load(Ordering::Relaxed) < FLUSH_BYTES {
+            return Ok(());
+        }
+        self.unflushed.store(0, Ordering::Relaxed);
+        for keyspace in [&self.entries(), &self.records, &self.state] {
+            keyspace.rotate_memtable().map_err(fault)?;
+        }
+        Ok(())
     }
 
     fn clear(&self) -> Result<(), Fault> {
@@ -202,6 +228,14 @@ impl Index for FjallIndex {
     fn resident_bytes(&self) -> u64 {
         0
     }
+}
+
+fn size_of_change(change: &Change) -> u64 {
+    let bytes = match change {
+        Change::Put(key) | Change::Remove(key) | Change::Forget(key) => key.len(),
+        Change::Set(key, value) => key.len() + value.len(),
+    };
+    bytes as u64
 }
 
 fn fault(error: fjall::Error) -> Fault {

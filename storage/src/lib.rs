@@ -7,6 +7,7 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+mod again;
 mod apply;
 pub mod arrow_types;
 pub mod block_file;

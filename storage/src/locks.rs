@@ -154,6 +154,11 @@ impl Locks {
         self.table.lock().is_free(owner, target, mode)
     }
 
+    /// Whether the owner has locked all keys of an index as one, as strongly as can be.
+    pub fn holds_keys(&self, owner: LockOwner, index: Oid) -> bool {
+        self.table.lock().holds_keys(owner, index)
+    }
+
     /// The point that [`Self::rollback_to`] comes back to.
     pub fn mark(&self, owner: LockOwner) -> Mark {
         Mark(self.table.lock().mark(owner))

@@ -21,6 +21,9 @@ pub(crate) use write::Work;
 /// How long an applier waits at most before it looks again whether there is room.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// How long after a failure it is tried again, and how often damaged files are looked for.
+const TRY_AGAIN: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 5000 });
+
 /// What the thread is told, and tells.
 #[derive(Default)]
 struct Told {
@@ -29,7 +32,7 @@ struct Told {
     /// As many wishes were met.
     done: u64,
     stop: bool,
-    /// Why nothing is sealed any more.
+    /// Why nothing could be sealed when it was tried last.
     broken: Option<Fault>,
 }
 
@@ -57,7 +60,7 @@ impl Sealer {
     pub(crate) fn ask(&self) {
         let (told, changed) = &*self.told;
         let mut told = told.lock();
-        if told.asked == told.done {
+        if told.asked == told.done && told.broken.is_none() {
             told.asked += 1;
             changed.notify_all();
         }
@@ -70,6 +73,9 @@ impl Sealer {
     pub(crate) fn checkpoint(&self, limit: Option<Duration>) -> Result<(), Fault> {
         let (told, changed) = &*self.told;
         let mut told = told.lock();
+        if let Some(fault) = &told.broken {
+            return Err(fault.clone());
+        }
         // One that is under way may have begun too early.
         told.asked += 1;
         let wanted = told.asked;
@@ -89,6 +95,9 @@ impl Sealer {
     pub(crate) fn wait_while(&self, is_full: impl Fn() -> bool) {
         let (told, changed) = &*self.told;
         let mut told = told.lock();
+        if told.broken.is_some() {
+            return;
+        }
         told.asked += 1;
         let wanted = told.asked;
         changed.notify_all();
@@ -97,7 +106,7 @@ impl Sealer {
         }
     }
 
-    /// Why nothing is sealed any more, if that is so.
+    /// Why nothing can be sealed, if that is so.
     pub(crate) fn broken(&self) -> Option<Fault> {
         self.told.0.lock().broken.clone()
     }
@@ -121,8 +130,17 @@ fn run(mut work: Work, applier: &Mutex<Applier>, shared: &(Mutex<Told>, Condvar)
     loop {
         let wish = {
             let mut told = told.lock();
-            while told.asked == told.done && !told.stop {
-                changed.wait(&mut told);
+            while !told.stop {
+                if told.broken.is_some() {
+                    // Whoever asks meanwhile is told of it, and wakes nobody.
+                    if changed.wait_for(&mut told, TRY_AGAIN).timed_out() {
+                        break;
+                    }
+                } else if told.asked != told.done || work.core.blocks.is_damaged() {
+                    break;
+                } else {
+                    changed.wait_for(&mut told, TRY_AGAIN);
+                }
             }
             if told.stop {
                 return;
@@ -134,14 +152,20 @@ fn run(mut work: Work, applier: &Mutex<Applier>, shared: &(Mutex<Told>, Condvar)
         if told.stop {
             return;
         }
-        if let Err(fault) = result {
-            tracing::error!(%fault, "rows can't be sealed; they stay in memory until the next start");
-            told.broken = Some(fault);
+        match result {
+            Ok(()) => {
+                if told.broken.take().is_some() {
+                    tracing::warn!("rows are sealed again");
+                }
+            }
+            Err(fault) => {
+                if told.broken.is_none() {
+                    tracing::error!(%fault, "rows can't be sealed and stay in memory; it is tried again");
+                }
+                told.broken = Some(fault);
+            }
         }
         told.done = wish;
         changed.notify_all();
-        if told.broken.is_some() {
-            return;
-        }
     }
 }

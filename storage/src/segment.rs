@@ -29,7 +29,7 @@ use arrow::{
     datatypes::{DataType, Int32Type, Int64Type},
 };
 use borsh::{BorshDeserialize, BorshSerialize};
-use ledger::{ColumnNumber, Height, VersionId};
+use ledger::{ColumnNumber, Height, Oid, VersionId};
 use parquet::{
     arrow::{
         ProjectionMask,
@@ -43,10 +43,10 @@ use parquet::{
 };
 
 use crate::{
-    Change, Disk, Fault, File, Index,
+    Disk, Fault, File,
+    again::Blocks,
     arrow_types::COLUMN_KEY,
     chunk::{Marks, RowBytes},
-    derived::CHECKPOINT,
 };
 use input::Input;
 
@@ -96,49 +96,17 @@ pub(crate) fn name(number: u64) -> String {
     format!("{number:010}.parquet")
 }
 
-/// Whether any sealed file was found damaged. From then on the last checkpoint isn't gone on from: the next
-/// start makes all derived files anew.
-pub(crate) struct Soundness {
-    store: Arc<dyn Index>,
-    damaged: AtomicBool,
-}
-
-impl Soundness {
-    /// Of files whose checkpoint is in a store.
-    pub(crate) fn new(store: Arc<dyn Index>) -> Arc<Self> {
-        Arc::new(Self { store, damaged: AtomicBool::new(false) })
-    }
-
-    /// Fails once a file was found damaged.
-    pub(crate) fn check(&self) -> Result<(), Fault> {
-        if self.damaged.load(Ordering::Acquire) {
-            let detail = "one was found damaged; the next start makes them anew".to_owned();
-            return Err(Fault::Derived { what: "sealed files", detail });
-        }
-        Ok(())
-    }
-
-    fn lose(&self, fault: &Fault) {
-        if !self.damaged.swap(true, Ordering::AcqRel) {
-            tracing::error!(%fault, "a sealed file is damaged; the next start makes all of them anew from blocks");
-            let forget = Change::Forget(CHECKPOINT.to_vec());
-            let forgotten =
-                self.store.write(vec![forget], None).and_then(|()| self.store.persist());
-            if let Err(fault) = forgotten {
-                tracing::error!(%fault, "the next start can't be told of a damaged file; delete the index");
-            }
-        }
-    }
-}
-
 /// A sealed file.
 pub(crate) struct Segment {
-    soundness: Arc<Soundness>,
+    blocks: Arc<Blocks>,
+    table: Oid,
     name: String,
     file: Arc<dyn File>,
     bytes: u64,
     sums: Vec<u32>,
     metadata: OnceLock<ArrowReaderMetadata>,
+    /// Whether it was found damaged: then nobody reads it any more.
+    damaged: AtomicBool,
 }
 
 impl fmt::Debug for Segment {
@@ -154,8 +122,9 @@ impl Segment {
     /// When it isn't there, or not as long as it was.
     pub(crate) fn open(
         disk: &dyn Disk,
+        table: Oid,
         manifest: &Manifest,
-        soundness: &Arc<Soundness>,
+        blocks: &Arc<Blocks>,
     ) -> Result<Self, Fault> {
         let name = name(manifest.number);
         let broken = |error: std::io::Error| Fault::Derived {
@@ -167,19 +136,29 @@ impl Segment {
             return Err(broken(std::io::Error::other("its length has changed")));
         }
         Ok(Self {
-            soundness: Arc::clone(soundness),
+            blocks: Arc::clone(blocks),
+            table,
             name,
             file,
             bytes: manifest.bytes,
             sums: manifest.sums.clone(),
             metadata: OnceLock::new(),
+            damaged: AtomicBool::new(false),
         })
+    }
+
+    /// Whether it was found damaged.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Acquire)
     }
 
     fn damaged(&self, detail: &dyn fmt::Display) -> Fault {
         let detail = format!("{}: {detail}", self.name);
         let fault = Fault::Derived { what: "sealed file", detail };
-        self.soundness.lose(&fault);
+        if !self.damaged.swap(true, Ordering::AcqRel) {
+            tracing::error!(%fault, "a sealed file is damaged; its rows are read from blocks, and it is made anew");
+            self.blocks.note_damage();
+        }
         fault
     }
 
@@ -223,6 +202,9 @@ impl Group {
         columns: impl IntoIterator<Item = usize>,
         part: Option<(usize, usize)>,
     ) -> Result<RecordBatch, Fault> {
+        if self.segment.is_damaged() {
+            return Err(self.segment.damaged(&"it was found damaged"));
+        }
         let metadata = self.segment.metadata()?.clone();
         let failed = |error: ParquetError| self.segment.damaged(&error);
         let mask = ProjectionMask::roots(metadata.parquet_schema(), columns);
@@ -242,6 +224,18 @@ impl Group {
             Some(batch) if batch.num_rows() == wanted => Ok(batch),
             _ => Err(self.segment.damaged(&"a row group of another length")),
         }
+    }
+
+    /// All of its versions, from blocks: what is left when the file can't be read for this fault.
+    pub(crate) fn reread(&self, fault: Fault) -> Result<(Marks, RowBytes), Fault> {
+        let Some(source) = self.segment.blocks.source() else { return Err(fault) };
+        let span = (self.first, self.last);
+        let found = self.segment.blocks.rows(&*source, self.segment.table, span)?;
+        if found.0.versions.len() != self.rows {
+            let detail = format!("{}: blocks hold other rows", self.segment.name);
+            return Err(Fault::Derived { what: "sealed file", detail });
+        }
+        Ok(found)
     }
 
     /// The identities of its versions.

@@ -165,8 +165,7 @@ impl Snapshot {
     /// # Errors
     /// Damage, or [`Fault::Internal`] when no block file was lent or the height is above this one.
     pub fn block(&self, height: Height) -> Result<Arc<Block>, Fault> {
-        let source = self.core.source.read().clone();
-        match source {
+        match self.core.blocks.source() {
             Some(source) if height <= self.height => self.same(source.block(height)?),
             _ => Err(Fault::Internal(format!("block {} can't be read here", height.0))),
         }

@@ -12,13 +12,13 @@ use tokio::sync::watch;
 
 use crate::{
     Disk, Fault, Index, Locks, Shortage, Snapshot,
+    again::Blocks,
     apply::Applier,
     chain::Chain,
     checkpoint,
     history::CatalogHistory,
     memory::Memory,
     sealer::{Sealer, Work},
-    segment::Soundness,
     verify,
     versions::Versions,
 };
@@ -113,7 +113,7 @@ pub(crate) struct Core {
     pub(crate) chain: Chain,
     pub(crate) published: RwLock<Published>,
     pub(crate) damage: RwLock<BTreeMap<Height, Fault>>,
-    pub(crate) source: RwLock<Option<Arc<dyn BlockSource>>>,
+    pub(crate) blocks: Arc<Blocks>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) settled: std::sync::atomic::AtomicU64,
 }
@@ -139,7 +139,7 @@ impl State {
             chain: Chain::default(),
             published: RwLock::default(),
             damage: RwLock::default(),
-            source: RwLock::default(),
+            blocks: Arc::default(),
             memory: Arc::new(Memory::new(config.memory_bytes)),
             settled: std::sync::atomic::AtomicU64::new(0),
         });
@@ -167,16 +167,14 @@ impl State {
         known: &dyn Fn(Head) -> bool,
     ) -> Result<Arc<Self>, Fault> {
         let mut state = Self::bare(config, Arc::clone(&index));
-        let soundness = Soundness::new(Arc::clone(&index));
         let memory = &state.core.memory;
-        let found = checkpoint::resume(&index, disk.as_ref(), memory, &soundness, known)?;
+        let found = checkpoint::resume(&index, disk.as_ref(), memory, &state.core.blocks, known)?;
         let mut applier = state.applier.lock();
         let mut unsettled = Vec::new();
         let mut work = disk.map(|disk| Work {
             core: Arc::clone(&state.core),
             store: Arc::clone(&index),
             disk,
-            soundness,
             config,
             files: BTreeMap::new(),
             next_file: 0,
@@ -276,9 +274,10 @@ impl State {
         written
     }
 
-    /// Lends the block file, for what is only in blocks (the text of statements).
+    /// Lends the block file, for what is only in blocks (the text of statements), and for rows whose sealed
+    /// file is damaged.
     pub fn set_block_source(&self, source: Arc<dyn BlockSource>) {
-        *self.core.source.write() = Some(source);
+        self.core.blocks.lend(source);
     }
 
     /// The newest applied block; before genesis, height 0 with a hash of zeros.
@@ -426,8 +425,7 @@ impl State {
         signatures: bool,
         progress: &mut dyn FnMut(verify::Progress),
     ) -> Result<verify::Report, Fault> {
-        let source = self.core.source.read().clone();
-        let Some(source) = source else { return Ok(verify::Report::default()) };
+        let Some(source) = self.core.blocks.source() else { return Ok(verify::Report::default()) };
         let report = source.verify(self.next_height(), signatures, progress)?;
         for damage in report.damage() {
             if let Some(height) = damage.height {

@@ -1,5 +1,7 @@
 //! The ledger's rules at a statement's end, on what the transaction sees then.
 
+use std::sync::Arc;
+
 use ledger::apply::{Touched, check_statement};
 use ledger::staged::Checked;
 use ledger::{Oid, Row};
@@ -12,7 +14,7 @@ use crate::session::Session;
 pub(crate) struct Changed {
     pub(crate) table: Oid,
     pub(crate) old: Option<Row>,
-    pub(crate) new: Option<Row>,
+    pub(crate) new: Option<Arc<Row>>,
 }
 
 impl Session {
@@ -23,7 +25,7 @@ impl Session {
     pub(super) fn check(&self, changed: &[Changed]) -> Result<(), Error> {
         let touched: Vec<Touched<'_>> = changed
             .iter()
-            .map(|row| Touched { table: row.table, old: row.old.as_ref(), new: row.new.as_ref() })
+            .map(|row| Touched { table: row.table, old: row.old.as_ref(), new: row.new.as_deref() })
             .collect();
         self.look(|sight| {
             check_statement(sight, &touched).map_err(|checked| match checked {

@@ -119,6 +119,17 @@ impl Session {
     }
 }
 
+/// A value that was given for a column.
+fn value_of(column: &Column, value: Value, zone: &crate::settings::Zone) -> Result<Value, Error> {
+    Ok(match value {
+        Value::Text(text) if column.kind == ledger::Type::Text && !text.contains('\0') => {
+            Value::Text(text)
+        }
+        Value::Text(text) => Value::parse(&text, &column.kind, zone)?,
+        value => value.assign_in(&column.kind, zone)?,
+    })
+}
+
 /// The condition as a column.
 fn holds(filter: &ast::Expr) -> Vec<ast::SelectItem> {
     vec![ast::SelectItem::UnnamedExpr(filter.clone())]
@@ -185,23 +196,32 @@ impl CopyIn {
         let catalog = session.catalog()?;
         let table = table_of(&catalog, self.table)?;
         let zone = session.zone();
+        // All columns, as the table has them: the most common COPY by far.
+        let in_order = table.columns.iter().all(|column| !column.dropped)
+            && self.numbers.iter().eq(table.columns.iter().map(|column| &column.number));
         let mut changes = Vec::with_capacity(rows.len());
         for row in rows {
             if row.len() != self.numbers.len() {
                 return Err(Error::new("22P04", "a row with another number of columns"));
             }
+            let mut values = row.into_iter().zip(&self.numbers);
+            let mut after = Vec::with_capacity(table.columns.len());
+            if in_order {
+                for (column, (value, _)) in table.columns.iter().zip(values) {
+                    after.push(value_of(column, value, &zone)?);
+                }
+                changes.push(Change::Insert { after });
+                continue;
+            }
             let mut given: Vec<Option<Value>> = vec![None; table.columns.len()];
-            for (value, number) in row.into_iter().zip(&self.numbers) {
+            values.try_for_each(|(value, number)| {
                 let column = super::insert::column_of(table, *number)?;
-                let value = match value {
-                    Value::Text(text) => Value::parse(&text, &column.kind, &zone)?,
-                    value => value.assign_in(&column.kind, &zone)?,
-                };
+                let value = value_of(column, value, &zone)?;
                 if let Some(slot) = given.get_mut(usize::from(number.0).wrapping_sub(1)) {
                     *slot = Some(value);
                 }
-            }
-            let mut after = Vec::with_capacity(given.len());
+                Ok::<(), Error>(())
+            })?;
             for (column, value) in table.columns.iter().zip(given) {
                 after.push(match value {
                     _ if column.dropped => Value::Null,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use ledger::catalog::Index;
 use ledger::{Catalog, Oid, Value, key};
 use storage::{LockError, LockMode, LockTarget, Wait};
 
@@ -111,8 +112,13 @@ impl Session {
         changes: &[Change],
     ) -> Result<(), Error> {
         let mut targets = BTreeMap::new();
+        let owner = self.transaction_mut().owner;
+        let locks = self.engine.state.locks();
+        let unique = catalog.indexes_of(oid).filter(|(_, index)| index.unique);
+        let unique: Vec<(Oid, &Index, bool)> =
+            unique.map(|(oid, index)| (oid, index, locks.holds_keys(owner, oid))).collect();
         for change in changes {
-            collect(catalog, oid, change, &mut targets)?;
+            collect((catalog, &unique), oid, change, &mut targets)?;
         }
         for (target, mode) in targets {
             self.acquire(target, mode).await?;
@@ -126,16 +132,19 @@ fn add(targets: &mut BTreeMap<LockTarget, LockMode>, target: LockTarget, mode: L
     *held = (*held).max(mode);
 }
 
-/// What one change must lock.
+/// What one change must lock. Of a table's unique indexes it is known whether all keys are locked already.
 fn collect(
-    catalog: &Catalog,
+    (catalog, unique): (&Catalog, &[(Oid, &Index, bool)]),
     oid: Oid,
     change: &Change,
     targets: &mut BTreeMap<LockTarget, LockMode>,
 ) -> Result<(), Error> {
     let (before, after) = (change.before(), change.after());
     let mut keys_change = after.is_none();
-    for (index, definition) in catalog.indexes_of(oid).filter(|(_, index)| index.unique) {
+    for (index, definition, locked) in unique {
+        if *locked && before.is_none() {
+            continue;
+        }
         let key = |values: &[Value]| key::key_of(values, &definition.columns);
         let (old, new) = (before.map(key), after.map(key));
         if old == new {
@@ -143,7 +152,7 @@ fn collect(
         }
         keys_change |= old.is_some();
         for key in old.into_iter().chain(new) {
-            add(targets, LockTarget::Key(index, key), LockMode::Update);
+            add(targets, LockTarget::Key(*index, key), LockMode::Update);
         }
     }
     if let Some(old) = change.old().filter(|old| old.height != OWN) {
@@ -169,7 +178,7 @@ fn collect(
 /// The values of a foreign key, in the order of its parent's index.
 pub(crate) fn foreign_values(
     foreign: &ledger::table::ForeignKey,
-    index: &ledger::catalog::Index,
+    index: &Index,
     row: &[Value],
 ) -> Vec<Value> {
     index

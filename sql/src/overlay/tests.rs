@@ -63,12 +63,12 @@ impl Fixture {
 
     fn insert(&mut self, id: i32, v: &str) -> VersionId {
         let values = values(id, v);
-        self.overlay.insert(&self.catalog, TABLE, &values, row(&values))
+        self.overlay.insert(&self.catalog, TABLE, &values, Arc::new(row(&values)))
     }
 
     fn update(&mut self, old: VersionId, from: (i32, &str), to: (i32, &str)) -> VersionId {
         let (before, after) = (values(from.0, from.1), values(to.0, to.1));
-        self.overlay.update(&self.catalog, TABLE, old, &before, &after, row(&after))
+        self.overlay.update(&self.catalog, TABLE, old, &before, &after, Arc::new(row(&after)))
     }
 
     fn delete(&mut self, old: VersionId, id: i32, v: &str) {
@@ -91,7 +91,7 @@ fn only_the_net_effect_goes_into_the_chain() {
     // An earlier row changed, then deleted: one delete of it.
     let changed = own.update(earlier(1), (6, "h"), (6, "i"));
     own.delete(changed, 6, "i");
-    let operations = own.overlay.operations();
+    let operations = own.overlay.clone().take_operations();
     let expected = [
         Operation::Delete { table: TABLE, previous: earlier(1) },
         Operation::Insert { table: TABLE, row: row(&values(1, "b")) },
@@ -112,10 +112,10 @@ fn a_copy_is_a_savepoint() {
     own.update(kept, (1, "a"), (1, "changed"));
     own.insert(2, "b");
     own.delete(earlier(0), 9, "z");
-    assert_ne!(own.overlay.operations(), savepoint.operations());
+    assert_ne!(own.overlay.clone().take_operations(), savepoint.clone().take_operations());
     own.overlay = savepoint;
     assert_eq!(
-        own.overlay.operations(),
+        own.overlay.clone().take_operations(),
         [Operation::Insert { table: TABLE, row: row(&values(1, "a")) }]
     );
     assert_eq!(own.overlay.bytes(), bytes);
@@ -147,6 +147,6 @@ async fn definitions_are_seen_by_the_transaction_alone() {
     assert!(sight.table(TABLE).is_ok());
     let renamed = Object::Table(Table { name: "u".to_owned(), ..table() });
     overlay.redefine(TABLE, renamed).unwrap();
-    assert_eq!(overlay.operations().len(), 1, "the last definition was replaced");
+    assert_eq!(overlay.clone().take_operations().len(), 1, "the last definition was replaced");
     assert!(overlay.redefine(Oid(30_000), Object::Table(table())).is_err());
 }

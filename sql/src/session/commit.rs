@@ -145,7 +145,9 @@ impl Session {
         reason = "a shared borrow of the session is not Send"
     )]
     async fn hand_in(&mut self, own: &mut Transaction, held: Held) -> Result<Receipt, Error> {
-        let operations = own.overlay.operations();
+        let tables: Vec<ledger::Oid> = own.overlay.tables().collect();
+        own.savepoints.clear();
+        let operations = own.overlay.take_operations();
         if operations.len() > self.engine.config.transaction_operations {
             return Err(Error::new("54000", "the transaction has too many operations").with_hint(
                 format!(
@@ -170,7 +172,6 @@ impl Session {
             endorsements: Vec::new(),
         };
         let engine = Arc::clone(&self.engine);
-        let tables: Vec<ledger::Oid> = own.overlay.tables().collect();
         let reads =
             (own.isolation == Isolation::Serializable).then(|| std::mem::take(&mut own.reads));
         let work = async move {

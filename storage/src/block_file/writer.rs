@@ -84,6 +84,7 @@ impl Writer {
 
     /// Runs until every sender is gone.
     pub(super) fn run(mut self, commands: &Receiver<Command>) {
+        self.trim();
         loop {
             let first = if self.watermark.is_unsynced() {
                 match commands.recv_timeout(self.options.idle) {
@@ -113,6 +114,24 @@ impl Writer {
             self.flush();
         }
         self.settle();
+        self.trim();
+    }
+
+    /// Gives back what was reserved and is not needed. Nobody may rely on a reservation now.
+    fn trim(&mut self) {
+        if self.shared.writable().is_err() {
+            return;
+        }
+        let Ok(segment) = self.shared.last_file() else { return };
+        let kept = self.end.next_multiple_of(self.options.preallocate.max(8));
+        let cut = match segment.file.len() {
+            Ok(length) if length > kept => segment.file.set_len(kept),
+            other => other.map(drop),
+        };
+        if let Err(error) = cut {
+            tracing::warn!(%error, file = segment.name, "place on disk that isn't needed is kept");
+        }
+        self.allocated = self.allocated.min(kept);
     }
 
     fn settle(&mut self) {

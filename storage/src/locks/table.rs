@@ -138,6 +138,12 @@ impl Table {
             || self.blockers(owner, target, mode, u64::MAX).is_empty()
     }
 
+    pub(super) fn holds_keys(&self, owner: LockOwner, index: Oid) -> bool {
+        let contained = self.containers.get(&Container::Keys(index));
+        let mut whole = contained.into_iter().flat_map(|contained| &contained.whole);
+        whole.any(|(holder, modes)| *holder == owner && modes.covers(LockMode::Update))
+    }
+
     /// Takes a waiter out of its queue; `false` if it doesn't wait any more.
     pub(super) fn withdraw(&mut self, ticket: u64) -> bool {
         let Some(waiter) = self.waiters.remove(&ticket) else { return false };

@@ -19,7 +19,7 @@ use crate::{
     chunk::Chunk,
     derived::{self, CHECKPOINT, CheckpointRecord, FORMAT, Kind},
     ends::Source,
-    segment::{self, Group, Manifest, Segment, Soundness},
+    segment::{self, Group, Manifest, Segment},
     state::Core,
     versions::{Deletes, Unsealed, Versions},
 };
@@ -36,7 +36,6 @@ pub(crate) struct Work {
     pub(crate) core: Arc<Core>,
     pub(crate) store: Arc<dyn Index>,
     pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) soundness: Arc<Soundness>,
     pub(crate) config: StateConfig,
     /// All sealed files, by table and first row.
     pub(crate) files: BTreeMap<(Oid, u64), Manifest>,
@@ -64,58 +63,36 @@ struct Written {
 }
 
 impl Work {
-    /// Writes everything that was applied until now.
+    /// Writes everything that was applied until now, and makes files anew that were found damaged. When it
+    /// fails, all is as it was before, and it may be tried again.
     pub(super) fn checkpoint(&mut self, applier: &Mutex<Applier>) -> Result<(), Fault> {
-        self.soundness.check()?;
-        let Some(capture) = applier.lock().capture()? else { return Ok(()) };
+        let capture = applier.lock().capture()?;
+        if let Some(capture) = capture {
+            let first = self.next_file;
+            if let Err(fault) = self.store(&capture, first) {
+                applier.lock().give_back(capture);
+                return Err(fault);
+            }
+            for (table, versions, _) in &capture.tables {
+                self.merge(*table, versions, &capture.catalogs)?;
+            }
+        }
+        if self.core.blocks.take_damage() {
+            let repaired = self.repair();
+            self.core.blocks.forget();
+            if repaired.is_err() {
+                self.core.blocks.note_damage();
+            }
+            return repaired;
+        }
+        Ok(())
+    }
+
+    /// Writes files and then the checkpoint that names them.
+    fn store(&mut self, capture: &Capture, first: u64) -> Result<(), Fault> {
         let mut changes = Vec::new();
-        let mut written = Vec::new();
-        for (table, versions, unsealed) in &capture.tables {
-            written.extend(self.seal(&capture, *table, versions, unsealed)?);
-        }
-        if !written.is_empty() {
-            self.sync_directory()?;
-        }
-        let mut ended = Vec::new();
-        for file in &mut written {
-            let rows = &mut file.manifest.groups;
-            for (chunk, group) in file.chunks.iter().zip(rows) {
-                ended.extend(note_ends(
-                    file.table,
-                    chunk,
-                    capture.head.height,
-                    group,
-                    &mut changes,
-                )?);
-            }
-        }
-        for (table, _, unsealed) in &capture.tables {
-            for chunk in &unsealed.ended {
-                ended.extend(self.note_old_ends(
-                    *table,
-                    chunk,
-                    capture.head.height,
-                    &mut changes,
-                )?);
-            }
-            note_table(*table, unsealed, &mut changes);
-        }
-        for file in &written {
-            changes.push(manifest_change(file.table, first_row(&file.chunks), &file.manifest));
-        }
-        self.core.chain.store(capture.head.height, &mut changes);
-        note_definitions(&capture, &mut changes);
-        let record = CheckpointRecord {
-            format: FORMAT,
-            height: capture.head.height,
-            block: capture.head.block,
-            time_us: capture.head.time_us,
-            membership: capture.membership,
-            next_file: self.next_file,
-            unsettled: capture.unsettled.clone(),
-        };
-        changes.push(Change::Set(CHECKPOINT.to_vec(), ledger::codec::encode(&record)));
-        self.soundness.check()?;
+        let prepared = self.prepare(capture, &mut changes);
+        let (written, ended) = prepared.inspect_err(|_| self.remove_from(first))?;
         self.store.write(last_of_each(changes), None)?;
         self.store.persist()?;
         self.height = capture.head.height;
@@ -129,10 +106,61 @@ impl Work {
             versions.deletes_stored(unsealed.deletes.len(), &older);
         }
         self.core.memory.free(self.core.chain.stored_until(&self.store, capture.head.height));
-        for (table, versions, _) in &capture.tables {
-            self.merge(*table, versions, &capture)?;
-        }
         Ok(())
+    }
+
+    /// Writes files, and notes all that the store gets with them.
+    fn prepare(
+        &mut self,
+        capture: &Capture,
+        changes: &mut Vec<Change>,
+    ) -> Result<(Vec<Written>, Vec<Ended>), Fault> {
+        let until = capture.head.height;
+        let mut written = Vec::new();
+        for (table, versions, unsealed) in &capture.tables {
+            written.extend(self.seal(capture, *table, versions, unsealed)?);
+        }
+        if !written.is_empty() {
+            self.sync_directory()?;
+        }
+        let mut ended = Vec::new();
+        for file in &mut written {
+            let rows = &mut file.manifest.groups;
+            for (chunk, group) in file.chunks.iter().zip(rows) {
+                ended.extend(note_ends(file.table, chunk, until, group, changes)?);
+            }
+        }
+        for (table, _, unsealed) in &capture.tables {
+            for chunk in &unsealed.ended {
+                ended.extend(self.note_old_ends(*table, chunk, until, changes)?);
+            }
+            note_table(*table, unsealed, changes);
+        }
+        for file in &written {
+            changes.push(manifest_change(file.table, first_row(&file.chunks), &file.manifest));
+        }
+        self.core.chain.store(until, changes);
+        note_definitions(capture, changes);
+        let record = CheckpointRecord {
+            format: FORMAT,
+            height: capture.head.height,
+            block: capture.head.block,
+            time_us: capture.head.time_us,
+            membership: capture.membership,
+            next_file: self.next_file,
+            unsettled: capture.unsettled.clone(),
+        };
+        changes.push(Change::Set(CHECKPOINT.to_vec(), ledger::codec::encode(&record)));
+        Ok((written, ended))
+    }
+
+    /// Removes files that were written and that nothing names, as far as that goes: a start removes the rest.
+    fn remove_from(&self, first: u64) {
+        for number in first..self.next_file {
+            if let Err(error) = self.disk.remove(&segment::name(number)) {
+                tracing::debug!(%error, number, "a file that wasn't finished is left");
+            }
+        }
     }
 
     /// Writes a table's rows that are in memory.
@@ -182,16 +210,16 @@ impl Work {
         parts: &[Vec<Arc<Chunk>>],
     ) -> Result<(Manifest, Arc<Segment>), Fault> {
         // Its newest definition, even if the table was dropped since.
-        let newest = catalogs.iter().rev().find_map(|it| it.table(table).map(|own| (it, own)));
-        let (catalog, definition) =
+        let newest = catalogs.iter().rev().find_map(|it| it.table(table));
+        let definition =
             newest.ok_or_else(|| Fault::Internal(format!("there is no table {}", table.0)))?;
         let number = self.next_file;
         self.next_file += 1;
         let disk = self.disk.as_ref();
         let stops = || self.stopping.load(Ordering::Acquire);
         let what = (table, definition);
-        let manifest = segment::write(disk, number, what, catalog, parts, &stops)?;
-        let segment = Arc::new(Segment::open(disk, &manifest, &self.soundness)?);
+        let manifest = segment::write(disk, number, what, parts, &stops)?;
+        let segment = Arc::new(Segment::open(disk, table, &manifest, &self.core.blocks)?);
         Ok((manifest, segment))
     }
 
@@ -270,7 +298,7 @@ impl Work {
         &mut self,
         table: Oid,
         versions: &Arc<Versions>,
-        capture: &Capture,
+        catalogs: &[Arc<Catalog>],
     ) -> Result<(), Fault> {
         let small = self.small_files(table);
         let Some(first) = small.last().copied().filter(|_| small.len() > 1) else {
@@ -278,8 +306,41 @@ impl Work {
         };
         let old: Vec<_> =
             versions.sealed().into_iter().filter(|chunk| chunk.first >= first).collect();
-        let parts = parts_of(&old);
-        let (mut manifest, segment) = self.write_parts(&capture.catalogs, table, &parts)?;
+        self.rewrite((table, versions), catalogs, &small, &old)
+    }
+
+    /// Makes files anew that were found damaged: their rows come from blocks.
+    fn repair(&mut self) -> Result<(), Fault> {
+        let catalogs = self.core.published.read().catalogs.all();
+        let tables = self.core.tables.read().clone();
+        for (table, versions) in tables {
+            let sealed = versions.sealed();
+            let damaged = |chunk: &&Arc<Chunk>| {
+                chunk.group().is_some_and(|group| group.place == 0 && group.segment.is_damaged())
+            };
+            for head in sealed.iter().filter(damaged) {
+                let of = |chunk: &&Arc<Chunk>| chunk.is_in_file_of(head);
+                let old: Vec<_> = sealed.iter().filter(of).cloned().collect();
+                self.rewrite((table, &versions), &catalogs, &[head.first], &old)?;
+                tracing::warn!(table = table.0, "a damaged sealed file was made anew from blocks");
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts one new file in the place of neighbours: all of these chunks are in them, and no others.
+    fn rewrite(
+        &mut self,
+        (table, versions): (Oid, &Arc<Versions>),
+        catalogs: &[Arc<Catalog>],
+        small: &[u64],
+        old: &[Arc<Chunk>],
+    ) -> Result<(), Fault> {
+        let first = first_row(old);
+        let parts = parts_of(old);
+        let number = self.next_file;
+        let written = self.write_parts(catalogs, table, &parts);
+        let (mut manifest, segment) = written.inspect_err(|_| self.remove_from(number))?;
         self.sync_directory()?;
         let mut new = Vec::new();
         versions.replace(first, old.len(), |_| {
@@ -292,10 +353,10 @@ impl Work {
             Ok(new.clone())
         })?;
         let mut changes = Vec::new();
-        for chunk in &old {
+        for chunk in old {
             changes.push(Change::Forget(derived::of_table(Kind::Ends, table, chunk.first)));
         }
-        for first in &small {
+        for first in small {
             changes.push(Change::Forget(derived::of_table(Kind::Segment, table, *first)));
         }
         let mut ended = Vec::new();
@@ -311,7 +372,9 @@ impl Work {
         self.files.insert((table, first), manifest);
         for file in gone {
             let name = segment::name(file.number);
-            self.disk.remove(&name).map_err(|error| Fault::io(format!("remove {name}"), error))?;
+            if let Err(error) = self.disk.remove(&name) {
+                tracing::warn!(%error, name, "a sealed file is left until the next start");
+            }
         }
         Ok(())
     }

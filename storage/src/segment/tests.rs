@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::AsArray;
-use ledger::{Catalog, Height, Operation, VersionId};
+use ledger::{Height, VersionId};
 
-use super::{Group, Segment, Soundness, write};
+use super::{Group, Segment, write};
 use crate::{
-    MemoryIndex, arrow_types::data_type_of, chunk::Chunk, memory::Memory, simulated::SimulatedDisk,
-    testing::*,
+    arrow_types::data_type_of, chunk::Chunk, memory::Memory, simulated::SimulatedDisk, testing::*,
 };
 
 fn chunk(first: u64, count: u32) -> Arc<Chunk> {
@@ -22,25 +21,14 @@ fn chunk(first: u64, count: u32) -> Arc<Chunk> {
     chunk.frozen()
 }
 
-fn catalog() -> Catalog {
-    let mut catalog = Catalog::default();
-    for operation in definitions() {
-        if let Operation::Define { oid, object } = operation {
-            catalog.put(oid, *object).unwrap();
-        }
-    }
-    catalog
-}
-
 #[test]
 fn what_is_written_is_read() {
     let disk = SimulatedDisk::new();
     let chunks = [chunk(0, 2000), chunk(2000, 10)];
     let parts: Vec<_> = chunks.iter().map(|chunk| vec![Arc::clone(chunk)]).collect();
-    let manifest = write(&disk, 7, (TABLE, &table()), &catalog(), &parts, &|| false).unwrap();
+    let manifest = write(&disk, 7, (TABLE, &table()), &parts, &|| false).unwrap();
     assert_eq!(manifest.rows(), 2010);
-    let soundness = Soundness::new(Arc::new(MemoryIndex::default()));
-    let segment = Arc::new(Segment::open(&disk, &manifest, &soundness).unwrap());
+    let segment = Arc::new(Segment::open(&disk, TABLE, &manifest, &Arc::default()).unwrap());
     for ((place, chunk), about) in chunks.iter().enumerate().zip(&manifest.groups) {
         let group = Group::new(&segment, place, about);
         let (marks, rows) = (group.read_marks().unwrap(), group.read_rows().unwrap());

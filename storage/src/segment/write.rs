@@ -6,7 +6,7 @@ use arrow::{
     array::{ArrayRef, BinaryBuilder, BooleanArray, Int32Array, Int64Array, RecordBatch},
     datatypes::{DataType, Field, Schema},
 };
-use ledger::{Catalog, Column, Oid, Table};
+use ledger::{Column, Oid, Table};
 use parquet::{
     arrow::ArrowWriter,
     basic::{Compression, Encoding, ZstdLevel},
@@ -15,10 +15,7 @@ use parquet::{
 };
 
 use super::{BEFORE, GroupManifest, Manifest, ROW, input, name};
-use crate::{
-    Disk, Fault, arrow_types,
-    chunk::{CHUNK_ROWS, Chunk},
-};
+use crate::{Disk, Fault, arrow_types, chunk::Chunk};
 
 /// Rows of a page: what must be unpacked to read one row.
 const PAGE_ROWS: usize = 512;
@@ -29,14 +26,13 @@ pub(crate) fn write(
     disk: &dyn Disk,
     number: u64,
     (oid, table): (Oid, &Table),
-    catalog: &Catalog,
     parts: &[Vec<Arc<Chunk>>],
     stops: &dyn Fn() -> bool,
 ) -> Result<Manifest, Fault> {
     let mut columns: Vec<&Column> = table.columns.iter().filter(|own| !own.dropped).collect();
     // A column whose values don't fit its shape is left to the rows' bytes.
     let bytes = loop {
-        match encode((oid, table), &columns, catalog, parts, stops) {
+        match encode((oid, table), &columns, parts, stops) {
             Ok(bytes) => break bytes,
             Err(Failed::Column(place)) => drop(columns.remove(place)),
             Err(Failed::Fault(fault)) => return Err(fault),
@@ -79,12 +75,11 @@ impl From<Fault> for Failed {
 fn encode(
     (oid, table): (Oid, &Table),
     columns: &[&Column],
-    catalog: &Catalog,
     parts: &[Vec<Arc<Chunk>>],
     stops: &dyn Fn() -> bool,
 ) -> Result<Vec<u8>, Failed> {
     let schema = Arc::new(schema(oid, columns));
-    let properties = properties(oid, columns, catalog);
+    let properties = properties();
     let failed = |error: &dyn std::fmt::Display| Fault::Internal(error.to_string());
     let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties))
         .map_err(|error| failed(&error))?;
@@ -150,7 +145,7 @@ fn name_of(column: &Column) -> String {
     }
 }
 
-fn properties(oid: Oid, columns: &[&Column], catalog: &Catalog) -> WriterProperties {
+fn properties() -> WriterProperties {
     let path = |name: &str| ColumnPath::new(vec![name.to_owned()]);
     let mut builder: WriterPropertiesBuilder = WriterProperties::builder()
         .set_created_by(format!("stele {}", env!("CARGO_PKG_VERSION")))
@@ -164,15 +159,6 @@ fn properties(oid: Oid, columns: &[&Column], catalog: &Catalog) -> WriterPropert
             .set_column_statistics_enabled(path(name), EnabledStatistics::None);
         if place < ROW - 1 {
             builder = builder.set_column_encoding(path(name), Encoding::DELTA_BINARY_PACKED);
-        }
-    }
-    let indexes: Vec<_> = catalog.indexes_of(oid).collect();
-    for column in columns {
-        if indexes.iter().any(|(_, index)| index.columns.contains(&column.number)) {
-            let name = name_of(column);
-            builder = builder
-                .set_column_bloom_filter_enabled(path(&name), true)
-                .set_column_bloom_filter_max_ndv(path(&name), CHUNK_ROWS as u64);
         }
     }
     builder.build()

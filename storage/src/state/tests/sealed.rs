@@ -11,8 +11,8 @@ use super::{
     model::{self, Model},
 };
 use crate::{
-    Comparison, Condition, Disk, Fault, Head, Index, MemoryIndex, RealDisk, State, StateConfig,
-    Versions,
+    BlockSource, Comparison, Condition, Disk, Fault, Head, Index, MemoryIndex, RealDisk, State,
+    StateConfig, Versions,
     simulated::{Crash, SimulatedDisk},
     testing::*,
 };
@@ -21,6 +21,16 @@ fn tiny(settle: u64) -> StateConfig {
     let small =
         StateConfig { seal_operations: 20, seal_blocks: 3, merge_files: 2, ..config(settle) };
     StateConfig { memory_bytes: 20_000, ..small }
+}
+
+/// A block file whose blocks are all whole.
+struct Lent(Vec<Block>);
+
+impl BlockSource for Lent {
+    fn block(&self, height: Height) -> Result<Arc<Block>, Fault> {
+        let block = self.0.get(height.0 as usize).cloned();
+        block.map(Arc::new).ok_or_else(|| Fault::Internal("no such block".into()))
+    }
 }
 
 /// A state over these blocks, gone on with from the last checkpoint.
@@ -35,6 +45,7 @@ fn resume(
         block.is_some_and(|block| block.header.hash() == head.block)
     };
     let state = State::resume(config, Arc::clone(index), Some(disk), &known).unwrap();
+    state.set_block_source(Arc::new(Lent(blocks.to_vec())));
     let next = state.next_height().0 as usize;
     state.apply_all(blocks[next..].iter().cloned().map(Ok)).unwrap();
     state
@@ -255,7 +266,7 @@ fn row_groups_that_can_not_match_are_passed_over() {
 }
 
 #[test]
-fn a_flipped_byte_of_a_file_is_never_believed() {
+fn what_a_flipped_byte_of_a_file_hides_is_read_from_blocks() {
     let model = long();
     let blocks = &model.chain.blocks;
     let index: Arc<dyn Index> = Arc::new(MemoryIndex::default());
@@ -266,27 +277,73 @@ fn a_flipped_byte_of_a_file_is_never_believed() {
     for name in disk.list().unwrap() {
         let file = disk.open(&name, false).unwrap();
         for at in (0..file.len().unwrap()).step_by(31) {
-            let mut byte = [0];
-            file.read_at(&mut byte, at).unwrap();
-            file.write_at(&[byte[0] ^ 4], at).unwrap();
+            let damaged = disk.after_crash(Crash::KeepAll);
+            damaged.flip(&name, at, 4);
             let copy = copy_of(&index);
-            let state = resume(tiny(1), &copy, Arc::new(disk.after_crash(Crash::KeepAll)), blocks);
-            let columns = [crate::ScanColumn::User(ID), crate::ScanColumn::User(NOTE)];
-            let scan = state.snapshot().scan(TABLE, &columns, Versions::Alive).unwrap();
-            match scan.collect::<Result<Vec<_>, Fault>>() {
-                Ok(_) => assert_eq!(alive(&state.snapshot()), expected),
-                Err(fault) => {
-                    assert!(matches!(fault, Fault::Derived { .. }), "{fault}");
-                    noticed += 1;
-                    assert!(state.checkpoint().is_err(), "nothing is built on it");
-                    drop(state);
-                    let damaged = Arc::new(disk.after_crash(Crash::KeepAll));
-                    let state = resume(tiny(1), &copy, damaged, blocks);
-                    assert_eq!(alive(&state.snapshot()), expected, "made anew");
-                }
+            let state = resume(tiny(1), &copy, Arc::new(damaged.clone()), blocks);
+            assert_eq!(alive(&state.snapshot()), expected);
+            if state.core.blocks.is_damaged() || !damaged.list().unwrap().contains(&name) {
+                noticed += 1;
+                state.checkpoint().unwrap();
+                assert!(!state.core.blocks.is_damaged());
+                assert!(!damaged.list().unwrap().contains(&name), "another has its place");
+                assert_eq!(alive(&state.snapshot()), expected);
             }
-            file.write_at(&byte, at).unwrap();
+            if at % 10 == 0 {
+                model.check(&state);
+                drop(state);
+                let state = resume(tiny(1), &copy, Arc::new(damaged), blocks);
+                model.check(&state);
+            }
         }
     }
     assert!(noticed > 20, "{noticed}");
+}
+
+#[test]
+fn a_file_that_is_gone_while_it_is_read_is_made_anew() {
+    let model = long();
+    let blocks = &model.chain.blocks;
+    let index: Arc<dyn Index> = Arc::new(MemoryIndex::default());
+    let disk = SimulatedDisk::default();
+    let state = resume(tiny(1), &index, Arc::new(disk.clone()), blocks);
+    state.checkpoint().unwrap();
+    for name in disk.list().unwrap() {
+        let file = disk.open(&name, false).unwrap();
+        file.set_len(file.len().unwrap() / 2).unwrap();
+    }
+    model.check(&state);
+    state.checkpoint().unwrap();
+    drop(state);
+    model.check(&resume(tiny(1), &index, Arc::new(disk), blocks));
+}
+
+#[test]
+fn a_disk_that_is_full_for_a_while_ends_nothing() {
+    let model = long();
+    let blocks = &model.chain.blocks;
+    let half = blocks.len() / 2;
+    for (room, end) in [(0, half), (3000, half), (9000, half + 1)] {
+        let index: Arc<dyn Index> = Arc::new(MemoryIndex::default());
+        let disk = SimulatedDisk::default();
+        let large = StateConfig { memory_bytes: 1 << 30, ..tiny(1) };
+        let state = resume(large, &index, Arc::new(disk.clone()), &blocks[..end]);
+        disk.set_capacity(Some(disk.used() + room));
+        for block in &blocks[end..] {
+            state.apply(block).unwrap();
+        }
+        let full = state.checkpoint();
+        assert!(room > 0 || matches!(full, Err(Fault::DiskFull { .. })), "{full:?}");
+        model.check(&state);
+        disk.set_capacity(None);
+        // It is tried again without being asked.
+        while state.checkpoint().is_err() {
+            std::thread::yield_now();
+        }
+        model.check(&state);
+        drop(state);
+        let state = resume(tiny(1), &index, Arc::new(disk), blocks);
+        model.check(&state);
+        has_records(&model, &state);
+    }
 }
