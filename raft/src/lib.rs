@@ -4,6 +4,7 @@
 //! (which is the consensus log) and applies them to the state. It knows no SQL, and no socket.
 
 mod codec;
+mod flight;
 mod log_store;
 mod network;
 pub mod node;

@@ -6,7 +6,7 @@ mod tests;
 
 use std::{fmt::Debug, io, ops::RangeBounds, sync::Arc};
 
-use ledger::{Block, Hash, Height, Proposal};
+use ledger::{Block, Hash, Header, Height, Operation, Proposal, Transaction};
 use openraft::{
     OptionalSend, RaftLogReader,
     entry::RaftEntry,
@@ -71,6 +71,15 @@ impl LogStore {
                     block.stamp = stamp;
                     return Ok(Arc::new(*block));
                 }
+                if !fits && !self.still_holds(&block.header)? {
+                    let height = block.header.height.0;
+                    tracing::error!(
+                        height,
+                        "a block is left empty: those it rests on aren't in the chain"
+                    );
+                    block.transactions.clear();
+                    block.header.governance = self.governance_before(id.index)?;
+                }
                 (block.transactions, block.header.governance)
             }
             Body::Blank => (Vec::new(), self.governance_before(id.index)?),
@@ -87,10 +96,35 @@ impl LogStore {
         self.blocks.make(Height(id.index), proposal).map(Arc::new).map_err(to_io)
     }
 
+    /// Whether a draft that lost its place may have another: what it was validated on is in the chain, and no
+    /// transaction came after that.
+    fn still_holds(&self, draft: &Header) -> io::Result<bool> {
+        let parent = draft.height.0.checked_sub(1).map(Height);
+        let parent = parent.map_or(Ok(None), |parent| self.blocks.read(parent)).map_err(to_io)?;
+        if parent.is_none_or(|parent| parent.header.hash() != draft.parent) {
+            return Ok(false);
+        }
+        let next = self.blocks.tip().map_or(0, |tip| tip.height.0 + 1);
+        for height in (draft.height.0..next).map(Height) {
+            let between = self.blocks.read(height).map_err(to_io)?;
+            if between.is_none_or(|block| !block.transactions.is_empty()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// The member set and policies in force before a block that has no transactions of its own.
     fn governance_before(&self, index: u64) -> io::Result<Hash> {
         let (height, governance) = (self.governance)();
         if index > 0 && height.0 + 1 < index {
+            let before = self.blocks.read(Height(index - 1)).map_err(to_io)?;
+            let rows = |operation: &Operation| operation.table().is_some();
+            let all = |it: &Transaction| it.operations.iter().all(rows);
+            if let Some(before) = before.filter(|it| it.transactions.iter().all(all)) {
+                // Rows change nothing of it.
+                return Ok(before.header.governance);
+            }
             // Blocks in between may have changed it.
             return Err(io::Error::other(format!(
                 "the state is at block {}, too far back for block {index}",

@@ -462,7 +462,7 @@ async fn run(
     leads.map_err(|error| start_fault(blocks, &error))?;
     let blocks = Arc::clone(blocks);
     let parts = Parts { raft: raft.clone(), state, blocks, clock, proposer: key.member(), bounds };
-    let sequencer = Sequencer::start(parts)?;
+    let sequencer = Sequencer::start(parts);
     Ok(Running { raft, sequencer })
 }
 

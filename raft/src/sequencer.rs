@@ -1,42 +1,43 @@
-//! The one who decides what comes next: takes transactions, validates those that arrived while the last block
-//! was being made durable, proposes them as one block, and hands out the receipts. One block is in flight.
+//! The one who decides what comes next: takes transactions, validates what is there, proposes it as one block, and
+//! goes on with the next block on what those in flight will have done. Clients are answered where their block is
+//! applied.
 //!
-//! It has a thread of its own, because validating a large transaction takes its time. A client that goes away
-//! takes nothing back: what is queued will be decided.
+//! It never waits for company: what arrives while it is busy makes the next block. A client that goes away takes
+//! nothing back: what is queued will be decided.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
-    },
-    thread::JoinHandle,
-};
+mod ahead;
 
-use ledger::{
-    Hash, Height, Proposal, Receipt, Refusal, Transaction, TransactionId,
-    staged::{Checked, Staged},
-};
-use openraft::{
-    Raft,
-    errors::{ClientWriteError, RaftError},
-};
+use std::{collections::VecDeque, sync::Arc};
+
+use ledger::{Hash, Proposal, Receipt, Refusal, Transaction};
+use openraft::Raft;
 use parking_lot::Mutex;
-use storage::{BlockFile, Clock, Fault, Shortage, Snapshot, State, SubmitError};
-use tokio::{runtime::Handle, sync::oneshot};
+use storage::{BlockFile, Clock, Fault, Shortage, State, SubmitError};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
 
 use crate::{
+    flight::{Board, Flight, Landing, Reply, Waiters, answer},
     state_machine::StateMachine,
     types::{Draft, Types},
 };
+use ahead::Ahead;
 
-/// Bounds of the queue and of a block.
+/// Operations from which on validating a block takes so long that the runtime is told.
+const LONG: usize = 128;
+/// Bytes of a block from which on the next one waits until it is applied: what is staged and what goes into a block
+/// are two copies.
+const LARGE: u64 = 1 << 20;
+
+/// Bounds of the queue and of blocks.
 #[derive(Clone, Debug)]
 pub struct Bounds {
-    /// Most transactions that wait; past it a client gets 53300.
+    /// Most transactions that wait for a block; past it a client gets 53300.
     pub queue: usize,
-    /// Most bytes of transactions that wait, unless there is only one; past it a client gets 53300.
+    /// Most bytes of transactions without an outcome, unless there is only one; past it a client gets 53300.
     pub queue_bytes: u64,
     /// Most bytes of one transaction; past it a client gets 54000.
     pub transaction_bytes: u64,
@@ -44,6 +45,10 @@ pub struct Bounds {
     pub block: usize,
     /// Bytes after which a block takes no further transaction.
     pub block_bytes: u64,
+    /// Most blocks in flight.
+    pub flights: usize,
+    /// Bytes in flight after which no further block is proposed.
+    pub flight_bytes: u64,
 }
 
 impl Default for Bounds {
@@ -54,11 +59,11 @@ impl Default for Bounds {
             transaction_bytes: 256 << 20,
             block: 4096,
             block_bytes: 8 << 20,
+            flights: 8,
+            flight_bytes: 32 << 20,
         }
     }
 }
-
-type Reply = oneshot::Sender<Result<Receipt, SubmitError>>;
 
 struct Request {
     transaction: Transaction,
@@ -68,23 +73,13 @@ struct Request {
 
 /// The way in.
 pub(crate) struct Sequencer {
-    queue: Mutex<Option<SyncSender<Request>>>,
-    waiting: Arc<Waiting>,
+    queue: Mutex<Option<mpsc::Sender<Request>>>,
+    board: Arc<Board>,
     bounds: Bounds,
-    thread: Mutex<Option<JoinHandle<()>>>,
-    ended: Ended,
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Why consensus ended, once it has: what comes later was never handed in.
-type Ended = Arc<Mutex<Option<Fault>>>;
-
-#[derive(Default)]
-struct Waiting {
-    count: AtomicUsize,
-    bytes: AtomicU64,
-}
-
-/// What the thread works on.
+/// What the sequencer works on.
 pub(crate) struct Parts {
     pub(crate) raft: Raft<Types, StateMachine>,
     pub(crate) state: Arc<State>,
@@ -96,25 +91,21 @@ pub(crate) struct Parts {
 }
 
 impl Sequencer {
-    /// Starts the thread; must be called within the runtime that consensus runs on.
-    pub(crate) fn start(parts: Parts) -> Result<Self, Fault> {
+    /// Starts it; must be called within the runtime that consensus runs on.
+    pub(crate) fn start(parts: Parts) -> Self {
         let bounds = parts.bounds.clone();
-        let (sender, receiver) = sync_channel(bounds.queue);
-        let waiting = Arc::new(Waiting::default());
-        let ended = Ended::default();
+        let (sender, queue) = mpsc::channel(bounds.queue);
+        let board = Arc::new(Board::default());
         let worker = Worker {
             parts,
-            runtime: Handle::current(),
-            waiting: Arc::clone(&waiting),
-            ended: Arc::clone(&ended),
-            full: AtomicBool::new(false),
+            queue,
+            board: Arc::clone(&board),
+            flights: VecDeque::new(),
+            ahead: None,
+            full: false,
         };
-        let thread = std::thread::Builder::new()
-            .name("sequencer".to_owned())
-            .spawn(move || worker.run(&receiver))
-            .map_err(|error| Fault::io("start the sequencer", error))?;
-        let (queue, thread) = (Mutex::new(Some(sender)), Mutex::new(Some(thread)));
-        Ok(Self { queue, waiting, bounds, thread, ended })
+        let task = Mutex::new(Some(tokio::spawn(worker.run())));
+        Self { queue: Mutex::new(Some(sender)), board, bounds, task }
     }
 
     /// Queues a transaction.
@@ -128,23 +119,20 @@ impl Sequencer {
         }
         let queue = self.queue.lock();
         let Some(sender) = queue.as_ref() else { return Err(SubmitError::ShuttingDown) };
-        let waiting = self.waiting.count.load(Ordering::Relaxed);
+        let (waiting, waiting_bytes) = self.board.waiting();
         let busy = SubmitError::Busy(Shortage::Queue { waiting });
-        if waiting > 0
-            && self.waiting.bytes.load(Ordering::Relaxed) + bytes > self.bounds.queue_bytes
-        {
+        if waiting > 0 && waiting_bytes + bytes > self.bounds.queue_bytes {
             return Err(busy);
         }
         let (reply, receiver) = oneshot::channel();
-        self.waiting.count.fetch_add(1, Ordering::Relaxed);
-        self.waiting.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.board.enter(bytes);
         match sender.try_send(Request { transaction, bytes, reply }) {
             Ok(()) => Ok(receiver),
             Err(error) => {
-                self.waiting.leave(bytes);
+                self.board.leave(1, bytes);
                 Err(match error {
-                    TrySendError::Full(_) => busy,
-                    TrySendError::Disconnected(_) => SubmitError::ShuttingDown,
+                    mpsc::error::TrySendError::Full(_) => busy,
+                    mpsc::error::TrySendError::Closed(_) => SubmitError::ShuttingDown,
                 })
             }
         }
@@ -152,25 +140,18 @@ impl Sequencer {
 
     /// Why consensus ended, if it has.
     pub(crate) fn ended(&self) -> Option<Fault> {
-        self.ended.lock().clone()
+        self.board.ended()
     }
 
-    /// Takes nothing more, decides what is queued, and ends.
+    /// Takes nothing more, decides what is queued, waits for what is in flight, and ends.
     pub(crate) async fn close(&self) {
         drop(self.queue.lock().take());
-        let thread = self.thread.lock().take();
-        let Some(thread) = thread else { return };
-        match tokio::task::spawn_blocking(move || thread.join()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => tracing::error!("the sequencer panicked"),
+        let task = self.task.lock().take();
+        if let Some(task) = task
+            && task.await.is_err()
+        {
+            tracing::error!("the sequencer panicked");
         }
-    }
-}
-
-impl Waiting {
-    fn leave(&self, bytes: u64) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -187,191 +168,246 @@ fn too_large(bytes: u64, bound: u64) -> Refusal {
     }
 }
 
+/// Works on the runtime's own thread; the runtime is told if that takes its time.
+fn unhurried<T>(operations: usize, work: impl FnOnce() -> T) -> T {
+    let threads = || Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+    if operations >= LONG && threads() { tokio::task::block_in_place(work) } else { work() }
+}
+
 struct Worker {
     parts: Parts,
-    runtime: Handle,
-    waiting: Arc<Waiting>,
-    ended: Ended,
-    /// Whether the last block found no room, so that the log tells it once.
-    full: AtomicBool,
+    queue: mpsc::Receiver<Request>,
+    board: Arc<Board>,
+    /// The blocks in flight, in order.
+    flights: VecDeque<Flight>,
+    /// The state after them; without one, the next block waits until all have landed.
+    ahead: Option<Ahead>,
+    /// Whether the last block found no room on the disk, so that the log tells it once.
+    full: bool,
 }
 
 /// Transactions that go into one block, with those who wait for each.
 #[derive(Default)]
 struct Batch {
     transactions: Vec<Arc<Transaction>>,
-    replies: Vec<Vec<Reply>>,
-    ids: BTreeSet<TransactionId>,
-    /// Place in the batch, by idempotency key.
-    keys: BTreeMap<String, usize>,
+    waiters: Arc<Waiters>,
     bytes: u64,
+    /// The member set and policies before it.
+    governance: Hash,
 }
 
 impl Worker {
-    fn run(self, queue: &Receiver<Request>) {
-        while let Ok(first) = queue.recv() {
-            let mut requests = vec![first];
-            let mut bytes = 0;
-            while requests.len() < self.parts.bounds.block {
-                bytes += requests.last().map_or(0, |request| request.bytes);
-                if bytes >= self.parts.bounds.block_bytes {
-                    break;
-                }
-                match queue.try_recv() {
-                    Ok(request) => requests.push(request),
-                    Err(_) => break,
-                }
+    async fn run(mut self) {
+        loop {
+            self.room().await;
+            let Some(first) = self.queue.recv().await else { break };
+            let requests = self.gather(first);
+            // What a client has seen before it sent one of these is in the state ahead.
+            self.room().await;
+            self.order(requests).await;
+        }
+        self.land_all().await;
+    }
+
+    /// Takes what else is queued, up to the bounds of a block.
+    fn gather(&mut self, first: Request) -> Vec<Request> {
+        let mut requests = vec![first];
+        let mut bytes = 0;
+        while requests.len() < self.parts.bounds.block {
+            bytes += requests.last().map_or(0, |request| request.bytes);
+            if bytes >= self.parts.bounds.block_bytes {
+                break;
             }
-            let left: Vec<u64> = requests.iter().map(|request| request.bytes).collect();
-            self.order(requests);
-            for bytes in left {
-                self.waiting.leave(bytes);
+            match self.queue.try_recv() {
+                Ok(request) => requests.push(request),
+                Err(_) => break,
+            }
+        }
+        requests
+    }
+
+    /// Waits until another block may be proposed.
+    async fn room(&mut self) {
+        loop {
+            self.forget_landed();
+            let head = self.parts.state.head();
+            if self.ahead.as_ref().is_some_and(|ahead| !ahead.knows(head, &self.flights)) {
+                // Consensus had a block of its own.
+                self.board.set_astray(true);
+            }
+            if self.flights.is_empty() {
+                if self.board.is_astray() {
+                    self.ahead = None;
+                    self.board.set_astray(false);
+                }
+                return;
+            }
+            if !self.board.is_astray()
+                && self.ahead.is_some()
+                && self.flights.len() < self.parts.bounds.flights
+                && self.flying() < self.parts.bounds.flight_bytes
+            {
+                return;
+            }
+            self.board.changed().await;
+        }
+    }
+
+    /// Bytes in flight.
+    fn flying(&self) -> u64 {
+        self.flights.iter().map(|flight| flight.bytes).sum()
+    }
+
+    async fn land_all(&mut self) {
+        self.forget_landed();
+        while !self.flights.is_empty() {
+            self.board.changed().await;
+            self.forget_landed();
+        }
+    }
+
+    fn forget_landed(&mut self) {
+        while self.flights.front().is_some_and(Flight::has_landed) {
+            let flight = self.flights.pop_front();
+            if let (Some(ahead), Some(flight)) = (&mut self.ahead, flight) {
+                ahead.landed(&flight);
             }
         }
     }
 
     /// Decides over all of these.
-    fn order(&self, requests: Vec<Request>) {
-        let snapshot = self.parts.state.snapshot();
-        let governance = snapshot.catalog().governance();
-        let next = self.parts.state.next_height();
-        let mut staged = Staged::new(snapshot);
-        let mut batch = Batch::default();
-        for request in requests {
-            self.admit(&mut staged, next, &mut batch, request);
+    async fn order(&mut self, requests: Vec<Request>) {
+        let mut landing = Landing {
+            board: Arc::clone(&self.board),
+            blocks: Arc::clone(&self.parts.blocks),
+            waiters: Arc::default(),
+            hash: Hash::default(),
+            count: requests.len(),
+            bytes: requests.iter().map(|request| request.bytes).sum(),
+        };
+        let mut batch = Batch { waiters: Arc::clone(&landing.waiters), ..Batch::default() };
+        let operations = requests.iter().map(|it| it.transaction.operations.len()).sum();
+        if let Err(error) = unhurried(operations, || self.admit_all(requests, &mut batch)) {
+            return self.give_up(&batch, &error);
         }
-        drop(staged);
         if batch.transactions.is_empty() {
-            return;
+            // All were answered.
+            return batch.waiters.close();
         }
-        let Batch { transactions, replies, bytes, .. } = batch;
-        // The staged state is gone: these are the only copies.
-        let transactions = transactions.into_iter().map(Arc::unwrap_or_clone).collect();
-        match self.propose(transactions, governance, bytes) {
-            Ok(receipts) => {
-                let mut receipts = receipts.into_iter();
-                for waiting in replies {
-                    let receipt = receipts.next().ok_or(SubmitError::Unknown);
-                    answer_all(waiting, &receipt);
+        if let Err(error) = self.reserve(batch.bytes).await {
+            return self.give_up(&batch, &error);
+        }
+        match unhurried(operations, || self.make(&mut batch)) {
+            Ok((draft, flight)) => {
+                landing.hash = flight.hash;
+                self.flights.push_back(flight);
+                // Whatever becomes of it: the responder is told, or dropped.
+                drop(self.parts.raft.client_write_ff(draft, Some(landing.responder())).await);
+            }
+            Err(fault) => self.give_up(&batch, &fault.into()),
+        }
+    }
+
+    /// Nothing of a batch goes into the chain, for a reason that none of its transactions is to blame for.
+    fn give_up(&mut self, batch: &Batch, error: &SubmitError) {
+        self.ahead = None;
+        batch.waiters.answer(|_| Err(error.clone()));
+    }
+
+    /// Takes these into a batch or answers them. An error is about all that are in the batch by then.
+    fn admit_all(&mut self, requests: Vec<Request>, batch: &mut Batch) -> Result<(), SubmitError> {
+        let state = Arc::clone(&self.parts.state);
+        let ready = self.board.ended().map_or_else(|| self.look_ahead(), Err);
+        let ahead = match ready {
+            Ok(ahead) => ahead,
+            Err(fault) => {
+                for request in requests {
+                    answer(request.reply, Err(fault.clone().into()));
+                }
+                return Err(fault.into());
+            }
+        };
+        batch.governance = ahead.governance();
+        for Request { transaction, bytes, reply } in requests {
+            let transaction = Arc::new(transaction);
+            if let Some(reply) = ahead.repeated(&state, &transaction, reply) {
+                match ahead.admit(&state, batch.transactions.len(), &transaction) {
+                    Ok(()) => {
+                        ahead.note(&transaction, &batch.waiters, batch.transactions.len());
+                        batch.waiters.push(reply);
+                        batch.transactions.push(transaction);
+                        batch.bytes += bytes;
+                    }
+                    Err(error) => answer(reply, Err(error)),
                 }
             }
-            Err(error) => {
-                let outcome = Err(error);
-                replies.into_iter().for_each(|waiting| answer_all(waiting, &outcome));
-            }
         }
+        Ok(())
     }
 
-    /// Takes a transaction into the batch, or answers it.
-    fn admit(
-        &self,
-        staged: &mut Staged<Snapshot>,
-        height: Height,
-        batch: &mut Batch,
-        request: Request,
-    ) {
-        let Request { transaction, bytes, reply } = request;
-        if let Some(key) = &transaction.idempotency_key {
-            match self.parts.state.receipt_of_key(key) {
-                Ok(Some(receipt)) => return answer(reply, Ok(receipt)),
-                Ok(None) => {}
-                Err(fault) => return answer(reply, Err(fault.into())),
-            }
-            if let Some(waiting) = batch.keys.get(key).and_then(|&it| batch.replies.get_mut(it)) {
-                return waiting.push(reply);
-            }
-        }
-        let transaction = Arc::new(transaction);
-        if let Err(error) = self.check(staged, height, batch, &transaction) {
-            return answer(reply, Err(error));
-        }
-        if let Some(key) = &transaction.idempotency_key {
-            batch.keys.insert(key.clone(), batch.transactions.len());
-        }
-        batch.ids.insert(transaction.id);
-        batch.transactions.push(transaction);
-        batch.replies.push(vec![reply]);
-        batch.bytes += bytes;
+    /// The state that the next block is validated on.
+    fn look_ahead(&mut self) -> Result<&mut Ahead, Fault> {
+        let Parts { state, blocks, .. } = &self.parts;
+        let ahead = match self.ahead.take() {
+            Some(ahead) if !ahead.is_stale(state) => ahead,
+            Some(ahead) => ahead.rebased(state, &self.flights)?,
+            None => Ahead::new(state, blocks)?,
+        };
+        Ok(self.ahead.insert(ahead))
     }
 
-    /// The ledger's rules, on the newest state with the batch so far on top.
-    fn check(
-        &self,
-        staged: &mut Staged<Snapshot>,
-        height: Height,
-        batch: &Batch,
-        transaction: &Arc<Transaction>,
-    ) -> Result<(), SubmitError> {
-        let state = &self.parts.state;
-        if batch.ids.contains(&transaction.id) || state.find_transaction(transaction.id)?.is_some()
-        {
-            let detail = "its number was used before".to_owned();
-            return Err(Refusal::Malformed { detail }.into());
-        }
-        state.admit(transaction)?;
-        let place = u32::try_from(batch.transactions.len()).unwrap_or(u32::MAX);
-        staged.admit(height, place, transaction).map_err(|checked| match checked {
-            Checked::Refused(refusal) => refusal.into(),
-            Checked::Fault(fault) => fault.into(),
-        })
-    }
-
-    /// Puts a block into the chain, and waits until it is durable and applied.
-    fn propose(
-        &self,
-        transactions: Vec<Transaction>,
-        governance: Hash,
-        bytes: u64,
-    ) -> Result<Vec<Receipt>, SubmitError> {
-        if let Some(fault) = self.ended.lock().clone() {
-            return Err(fault.into());
-        }
-        self.reserve(bytes)?;
-        let draft = Draft(Box::new(self.parts.blocks.make_next(Proposal {
+    /// Makes the block of a batch.
+    fn make(&mut self, batch: &mut Batch) -> Result<(Draft, Flight), Fault> {
+        let none = || Fault::Internal("there is no state to make a block on".to_owned());
+        let transactions = std::mem::take(&mut batch.transactions);
+        let proposal = Proposal {
             clock_us: self.parts.clock.now_us(),
             proposer: self.parts.proposer,
-            governance,
-            transactions,
+            governance: batch.governance,
             ..Proposal::default()
-        })?));
-        match self.runtime.block_on(self.parts.raft.client_write(draft)) {
-            Ok(response) => Ok(response.data.0),
-            // It never came into the log.
-            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => {
-                let reason = "this node does not lead its chain".to_owned();
-                Err(Fault::Stopped { reason }.into())
-            }
-            Err(error) => {
-                tracing::error!(%error, "a block was proposed and its outcome is not known");
-                if matches!(error, RaftError::Fatal(_)) {
-                    let reason = format!("consensus ended: {error}");
-                    let fault = self.parts.blocks.stopped();
-                    *self.ended.lock() = Some(fault.unwrap_or(Fault::Stopped { reason }));
-                }
-                Err(SubmitError::Unknown)
-            }
-        }
+        };
+        let (block, staged) = if batch.bytes < LARGE {
+            let ahead = self.ahead.as_mut().ok_or_else(none)?;
+            let own = transactions.iter().map(|it| Transaction::clone(it)).collect();
+            (ahead.make(Proposal { transactions: own, ..proposal })?, transactions)
+        } else {
+            // The staged state goes: these are the only copies then.
+            let tip = self.ahead.take().ok_or_else(none)?.into_tip();
+            let own = transactions.into_iter().map(Arc::unwrap_or_clone).collect();
+            let block = tip.next(Proposal { transactions: own, ..proposal });
+            (block.map_err(|error| Fault::Internal(error.to_string()))?, Vec::new())
+        };
+        let flight = Flight {
+            height: block.header.height,
+            hash: block.header.hash(),
+            transactions: staged,
+            bytes: batch.bytes,
+            waiters: Arc::clone(&batch.waiters),
+        };
+        Ok((Draft(Box::new(block)), flight))
     }
 
     /// Makes sure that the disk has room for a block, so that a full disk refuses transactions and stops
     /// nothing. Twice its rows: operations are longer in a block than their rows alone.
-    fn reserve(&self, bytes: u64) -> Result<(), SubmitError> {
-        let bytes = bytes.saturating_mul(2);
-        if bytes <= self.parts.blocks.room() {
+    async fn reserve(&mut self, bytes: u64) -> Result<(), SubmitError> {
+        let room = self.parts.blocks.room();
+        if bytes.saturating_add(self.flying()).saturating_mul(2) <= room {
             return Ok(());
         }
+        // The file doesn't count what it wasn't given yet.
+        self.land_all().await;
         let (sender, receiver) = oneshot::channel();
         let done = Box::new(move |result| drop(sender.send(result)));
-        self.parts.blocks.reserve(bytes, done)?;
-        match self.runtime.block_on(receiver) {
+        self.parts.blocks.reserve(bytes.saturating_mul(2), done)?;
+        match receiver.await {
             Ok(Ok(())) => {
-                if self.full.swap(false, Ordering::Relaxed) {
+                if std::mem::replace(&mut self.full, false) {
                     tracing::warn!("the disk has room again: transactions are taken");
                 }
                 Ok(())
             }
             Ok(Err(fault @ Fault::DiskFull { .. })) => {
-                if !self.full.swap(true, Ordering::Relaxed) {
+                if !std::mem::replace(&mut self.full, true) {
                     tracing::error!(%fault, "transactions are refused (53100) until there is room");
                 }
                 Err(Shortage::Disk.into())
@@ -379,16 +415,5 @@ impl Worker {
             Ok(Err(fault)) => Err(fault.into()),
             Err(_) => Err(SubmitError::ShuttingDown),
         }
-    }
-}
-
-/// Tells one client; one that went away is no concern.
-fn answer(reply: Reply, outcome: Result<Receipt, SubmitError>) {
-    drop(reply.send(outcome));
-}
-
-fn answer_all(replies: Vec<Reply>, outcome: &Result<Receipt, SubmitError>) {
-    for reply in replies {
-        answer(reply, outcome.clone());
     }
 }

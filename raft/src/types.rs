@@ -6,10 +6,12 @@ use std::{fmt, sync::Arc};
 use borsh::{BorshDeserialize, BorshSerialize};
 use ledger::{Block, Receipt};
 use openraft::{
-    LogId, Membership,
+    LogId, Membership, OptionalSend, RaftTypeConfig,
     entry::{RaftEntry, RaftPayload},
     impls::leader_id_adv,
 };
+
+use crate::flight::Told;
 
 /// A node's number: the height of the block that admitted it, 0 for the founder. Never used twice.
 pub(crate) type NodeId = u64;
@@ -20,20 +22,32 @@ pub(crate) type Members = Membership<NodeId, Peer>;
 pub(crate) type StoredMembers = openraft::StoredMembership<LeaderId, NodeId, Peer>;
 pub(crate) type EntryId = LogId<LeaderId>;
 
-openraft::declare_raft_types!(
-    /// The types that consensus works on.
-    pub(crate) Types:
-        D = Draft,
-        R = Applied,
-        NodeId = NodeId,
-        Node = Peer,
-        Term = u64,
-        LeaderId = LeaderId,
-        Vote = Vote,
-        Payload = Payload,
-        Entry = Entry,
-        AsyncRuntime = openraft::TokioRuntime,
-);
+/// The types that consensus works on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Types;
+
+// The library's own macro takes no responder.
+impl RaftTypeConfig for Types {
+    type D = Draft;
+    type R = Applied;
+    type NodeId = NodeId;
+    type Node = Peer;
+    type Term = u64;
+    type LeaderId = LeaderId;
+    type Vote = Vote;
+    type Payload = Payload;
+    type Entry = Entry;
+    type AsyncRuntime = openraft::TokioRuntime;
+    type Responder<T>
+        = Told<T>
+    where
+        T: OptionalSend + 'static;
+    type Batch<T>
+        = openraft::impls::InlineBatch<T>
+    where
+        T: OptionalSend + 'static;
+    type ErrorSource = openraft::impls::BoxedErrorSource;
+}
 
 /// How a member is reached, and how it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

@@ -30,7 +30,9 @@ impl CancelToken {
 
     /// A statement begins: what was asked before it is void.
     pub(crate) fn clear(&self) {
-        self.0.send_replace(false);
+        if self.is_cancelled() {
+            self.0.send_replace(false);
+        }
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {

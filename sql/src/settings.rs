@@ -6,6 +6,7 @@ mod definitions;
 mod tests;
 mod zone;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use imbl::OrdMap;
@@ -14,6 +15,7 @@ use ledger::text::DateOrder;
 pub use definitions::{DEFINITIONS, Definition};
 pub use zone::Zone;
 
+use crate::transaction::Isolation;
 use crate::{Error, Report};
 
 /// The longest idempotency key, in bytes.
@@ -66,13 +68,84 @@ pub enum Scope {
     Local,
 }
 
-/// A session's settings. A copy shares structure.
+/// A session's settings. A copy shares all until one of the two changes.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub struct Settings(Arc<Values>);
+
+#[derive(Clone, Debug, Default)]
+struct Values {
     /// What `RESET` goes back to: defaults, then what the connection asked for.
     start: OrdMap<String, String>,
     session: OrdMap<String, String>,
     local: OrdMap<String, String>,
+    read: Read,
+}
+
+/// What each statement asks for, read from the texts whenever one of them changes.
+#[derive(Clone, Debug)]
+struct Read {
+    zone: Zone,
+    statement_timeout: Option<Duration>,
+    lock_timeout: Option<Duration>,
+    idle_in_transaction_timeout: Option<Duration>,
+    idle_timeout: Option<Duration>,
+    isolation: Isolation,
+    read_only: bool,
+    short_path: bool,
+    search_path: Arc<[String]>,
+}
+
+impl Default for Read {
+    fn default() -> Self {
+        Self {
+            zone: Zone::UTC,
+            statement_timeout: None,
+            lock_timeout: None,
+            idle_in_transaction_timeout: None,
+            idle_timeout: None,
+            isolation: Isolation::ReadCommitted,
+            read_only: false,
+            short_path: false,
+            search_path: Arc::default(),
+        }
+    }
+}
+
+impl Values {
+    fn raw(&self, name: &str) -> Option<&str> {
+        self.local.get(name).or_else(|| self.session.get(name)).map(String::as_str)
+    }
+
+    fn time(&self, name: &str) -> Option<Duration> {
+        let milliseconds = self.raw(name)?.parse::<u64>().ok()?;
+        (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
+    }
+
+    fn is_on(&self, name: &str) -> bool {
+        self.raw(name) == Some("on")
+    }
+
+    fn read(&mut self) {
+        let order = match self.raw("datestyle") {
+            Some(style) if style.ends_with("DMY") => DateOrder::DayFirst,
+            Some(style) if style.ends_with("YMD") => DateOrder::YearFirst,
+            _ => DateOrder::MonthFirst,
+        };
+        let zone = self.raw("timezone").and_then(Zone::parse).unwrap_or(Zone::UTC);
+        self.read = Read {
+            zone: zone.ordered(order),
+            statement_timeout: self.time("statement_timeout"),
+            lock_timeout: self.time("lock_timeout"),
+            idle_in_transaction_timeout: self.time("idle_in_transaction_session_timeout"),
+            idle_timeout: self.time("idle_session_timeout"),
+            isolation: Isolation::named(
+                self.raw("default_transaction_isolation").unwrap_or_default(),
+            ),
+            read_only: self.is_on("default_transaction_read_only"),
+            short_path: self.is_on("ledger.short_path"),
+            search_path: names_of(self.raw("search_path").unwrap_or_default()).into(),
+        };
+    }
 }
 
 impl Settings {
@@ -85,7 +158,18 @@ impl Settings {
         start.insert("session_authorization".to_string(), user.to_string());
         start.insert("is_superuser".to_string(), on_off(superuser).to_string());
         start.insert("server_version".to_string(), version.to_string());
-        Self { session: start.clone(), start, local: OrdMap::new() }
+        let local = OrdMap::new();
+        let mut values = Values { session: start.clone(), start, local, read: Read::default() };
+        values.read();
+        Self(Arc::new(values))
+    }
+
+    /// Changes the texts.
+    fn change<T>(&mut self, change: impl FnOnce(&mut Values) -> T) -> T {
+        let values = Arc::make_mut(&mut self.0);
+        let changed = change(values);
+        values.read();
+        changed
     }
 
     /// Sets a value that the connection asked for: RESET goes back to it.
@@ -97,8 +181,10 @@ impl Settings {
         if name == "datestyle" && value == "ISO" {
             value.push_str(", MDY");
         }
-        self.start.insert(name.clone(), value.clone());
-        self.session.insert(name, value);
+        self.change(|values| {
+            values.start.insert(name.clone(), value.clone());
+            values.session.insert(name, value);
+        });
         Ok(())
     }
 
@@ -119,15 +205,15 @@ impl Settings {
     }
 
     fn raw(&self, name: &str) -> Option<&str> {
-        self.local.get(name).or_else(|| self.session.get(name)).map(String::as_str)
+        self.0.raw(name)
     }
 
     /// Every setting with its value, sorted by lower-case name.
     pub fn all(&self) -> Vec<(String, String)> {
-        let mut all: Vec<(String, String)> = self
-            .session
+        let Values { session, local, .. } = &*self.0;
+        let mut all: Vec<(String, String)> = session
             .keys()
-            .chain(self.local.keys().filter(|name| !self.session.contains_key(*name)))
+            .chain(local.keys().filter(|name| !session.contains_key(*name)))
             .filter_map(|name| {
                 let spelled = definition(name).map_or(name.as_str(), |known| known.name);
                 Some((spelled.to_string(), self.get(name)?))
@@ -153,15 +239,15 @@ impl Settings {
 
     /// Sets what only the session itself may set (`transaction_isolation`, …).
     pub(crate) fn put(&mut self, name: String, value: String, scope: Scope) {
-        match scope {
+        self.change(|values| match scope {
             Scope::Session => {
-                self.local.remove(&name);
-                self.session.insert(name, value);
+                values.local.remove(&name);
+                values.session.insert(name, value);
             }
             Scope::Local => {
-                self.local.insert(name, value);
+                values.local.insert(name, value);
             }
-        }
+        });
     }
 
     /// Back to the value that the session began with.
@@ -173,10 +259,13 @@ impl Settings {
         if matches!(definition(&name).map(|known| known.kind), Some(Kind::Fixed)) {
             return Err(fixed(&name));
         }
-        match self.start.get(&name).cloned() {
+        match self.0.start.get(&name).cloned() {
             Some(value) => self.put(name, value, scope),
-            None if self.session.remove(&name).is_some() || name.contains('.') => {
-                self.local.remove(&name);
+            None if self.0.session.contains_key(&name) || name.contains('.') => {
+                self.change(|values| {
+                    values.session.remove(&name);
+                    values.local.remove(&name);
+                });
             }
             None => return Err(unknown(&name)),
         }
@@ -185,15 +274,17 @@ impl Settings {
 
     /// `RESET ALL`
     pub fn reset_all(&mut self) {
-        self.session = self.start.clone();
-        self.local = OrdMap::new();
+        self.change(|values| {
+            values.session = values.start.clone();
+            values.local = OrdMap::new();
+        });
     }
 
     /// Forgets what was SET LOCAL: the transaction is over.
     pub(crate) fn end_transaction(&mut self) {
         // One that is empty stays the same, so that nothing seems to have changed.
-        if !self.local.is_empty() {
-            self.local = OrdMap::new();
+        if !self.0.local.is_empty() {
+            self.change(|values| values.local = OrdMap::new());
         }
     }
 
@@ -210,10 +301,10 @@ impl Settings {
 
     /// Whether statements are planned the same under both: nothing else is looked at while planning.
     pub(crate) fn plans_as(&self, other: &Self) -> bool {
-        let same = self.session.ptr_eq(&other.session) && self.local.ptr_eq(&other.local);
-        same || ["search_path", "timezone", "datestyle"]
-            .iter()
-            .all(|name| self.raw(name) == other.raw(name))
+        Arc::ptr_eq(&self.0, &other.0)
+            || ["search_path", "timezone", "datestyle"]
+                .iter()
+                .all(|name| self.raw(name) == other.raw(name))
     }
 
     /// Whether a setting of type boolean is on.
@@ -221,47 +312,50 @@ impl Settings {
         self.raw(&canonical(name)) == Some("on")
     }
 
-    fn time(&self, name: &str) -> Option<Duration> {
-        let milliseconds = self.raw(name)?.parse::<u64>().ok()?;
-        (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
-    }
-
     /// `statement_timeout`
     pub fn statement_timeout(&self) -> Option<Duration> {
-        self.time("statement_timeout")
+        self.0.read.statement_timeout
     }
 
     /// `lock_timeout`
     pub fn lock_timeout(&self) -> Option<Duration> {
-        self.time("lock_timeout")
+        self.0.read.lock_timeout
     }
 
     /// `idle_in_transaction_session_timeout`
     pub fn idle_in_transaction_timeout(&self) -> Option<Duration> {
-        self.time("idle_in_transaction_session_timeout")
+        self.0.read.idle_in_transaction_timeout
     }
 
     /// `idle_session_timeout`
     pub fn idle_timeout(&self) -> Option<Duration> {
-        self.time("idle_session_timeout")
+        self.0.read.idle_timeout
     }
 
     /// The session's time zone, with the order in which it reads dates.
     pub fn time_zone(&self) -> Zone {
-        let order = match self.raw("datestyle") {
-            Some(style) if style.ends_with("DMY") => DateOrder::DayFirst,
-            Some(style) if style.ends_with("YMD") => DateOrder::YearFirst,
-            _ => DateOrder::MonthFirst,
-        };
-        self.raw("timezone").and_then(Zone::parse).unwrap_or(Zone::UTC).ordered(order)
+        self.0.read.zone
+    }
+
+    /// `default_transaction_isolation`
+    pub(crate) fn default_isolation(&self) -> Isolation {
+        self.0.read.isolation
+    }
+
+    /// `default_transaction_read_only`
+    pub(crate) fn default_read_only(&self) -> bool {
+        self.0.read.read_only
+    }
+
+    /// `ledger.short_path`
+    pub(crate) fn short_path(&self) -> bool {
+        self.0.read.short_path
     }
 
     /// Schemas in the order of look-up, `$user` filled in.
     pub fn search_path(&self, user: &str) -> Vec<String> {
-        names_of(self.raw("search_path").unwrap_or_default())
-            .into_iter()
-            .map(|name| if name == "$user" { user.to_string() } else { name })
-            .collect()
+        let filled = |name: &String| if name == "$user" { user } else { name }.to_string();
+        self.0.read.search_path.iter().map(filled).collect()
     }
 
     /// `ledger.as_of`, if it is set.
@@ -499,7 +593,7 @@ pub(crate) fn names_of(text: &str) -> Vec<String> {
 /// A setting that a statement changed, to be told to the client.
 pub(crate) fn changes(before: &Settings, after: &Settings) -> Vec<(String, String)> {
     // Asked after every statement, and most change nothing.
-    if before.session.ptr_eq(&after.session) && before.local.ptr_eq(&after.local) {
+    if Arc::ptr_eq(&before.0, &after.0) {
         return Vec::new();
     }
     let old = before.reported();

@@ -308,7 +308,7 @@ impl SessionShared {
 
     /// Whether point statements may go beside the planner.
     pub(crate) fn short_path(&self) -> bool {
-        self.state.lock().settings.is_on("ledger.short_path")
+        self.state.lock().settings.short_path()
     }
 
     pub(crate) fn with_settings<T>(&self, change: impl FnOnce(&mut Settings) -> T) -> T {

@@ -85,12 +85,11 @@ pub(crate) struct Savepoint {
 
 impl Transaction {
     pub(crate) fn new(owner: LockOwner, settings: &Settings, now_us: i64, explicit: bool) -> Self {
-        let isolation = settings.get("default_transaction_isolation").unwrap_or_default();
         Self {
             explicit,
             failed: false,
-            isolation: Isolation::named(&isolation),
-            read_only: settings.is_on("default_transaction_read_only"),
+            isolation: settings.default_isolation(),
+            read_only: settings.default_read_only(),
             started_us: now_us,
             snapshot: None,
             begun: false,

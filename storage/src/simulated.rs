@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use crate::{Clock, Disk, File, disk::LockGuard};
 
@@ -38,6 +38,25 @@ pub enum Crash {
 #[derive(Clone, Debug, Default)]
 pub struct SimulatedDisk {
     state: Arc<Mutex<State>>,
+    gate: Arc<Gate>,
+}
+
+/// Where syncs wait.
+#[derive(Debug, Default)]
+struct Gate {
+    shut: Mutex<bool>,
+    opened: Condvar,
+}
+
+/// Syncs wait until it is dropped.
+#[derive(Debug)]
+pub struct Held(Arc<Gate>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        *self.0.shut.lock() = false;
+        self.0.opened.notify_all();
+    }
 }
 
 #[derive(Debug, Default)]
@@ -119,6 +138,13 @@ impl SimulatedDisk {
         state.failing_syncs.insert(at);
     }
 
+    /// Lets syncs of files wait as long as what it gives is kept.
+    #[must_use]
+    pub fn hold(&self) -> Held {
+        *self.gate.shut.lock() = true;
+        Held(Arc::clone(&self.gate))
+    }
+
     /// Makes syncs do nothing and say `Ok`.
     pub fn lie(&self) {
         self.state.lock().lying = true;
@@ -166,7 +192,7 @@ impl SimulatedDisk {
             random: state.random,
             ..State::default()
         };
-        Self { state: Arc::new(Mutex::new(copy)) }
+        Self { state: Arc::new(Mutex::new(copy)), gate: Arc::default() }
     }
 
     /// The disk that a power cut now would leave, with the power back.
@@ -198,7 +224,7 @@ impl SimulatedDisk {
             random: state.random,
             ..State::default()
         };
-        Self { state: Arc::new(Mutex::new(after)) }
+        Self { state: Arc::new(Mutex::new(after)), gate: Arc::default() }
     }
 }
 
@@ -339,7 +365,8 @@ impl Disk for SimulatedDisk {
             }
             None => return Err(io::ErrorKind::NotFound.into()),
         };
-        Ok(Arc::new(SimulatedFile { state: Arc::clone(&self.state), file }))
+        let (state, gate) = (Arc::clone(&self.state), Arc::clone(&self.gate));
+        Ok(Arc::new(SimulatedFile { state, gate, file }))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -405,6 +432,7 @@ impl Drop for SimulatedLock {
 #[derive(Debug)]
 struct SimulatedFile {
     state: Arc<Mutex<State>>,
+    gate: Arc<Gate>,
     file: u64,
 }
 
@@ -466,6 +494,11 @@ impl File for SimulatedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        let mut shut = self.gate.shut.lock();
+        while *shut {
+            self.gate.opened.wait(&mut shut);
+        }
+        drop(shut);
         let mut state = self.state.lock();
         state.operate()?;
         let number = state.syncs;

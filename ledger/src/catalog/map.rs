@@ -68,12 +68,26 @@ impl Catalog {
         /// The grants of this OID (see [`Self::grants_on`]).
         grants, /// All grants, by their own OIDs.
         all_grants: Grants;
-        /// The member of this OID.
-        member, /// All members, by OID.
-        members: Member;
         /// The database of this OID.
         database, /// The databases: one.
         databases: Database;
+    }
+
+    /// The member of this OID.
+    pub fn member(&self, oid: Oid) -> Option<&Member> {
+        match self.get(oid)? {
+            Object::Member(member) => Some(member),
+            _ => None,
+        }
+    }
+
+    /// All members, by OID. Every transaction asks for them, so that no other objects are walked through.
+    pub fn members(&self) -> impl Iterator<Item = (Oid, &Member)> {
+        let first = (Kind::Member, Oid(0), String::new());
+        let named = self.names.range(first..).take_while(|(name, _)| name.0 == Kind::Member);
+        let mut oids: Vec<Oid> = named.map(|(_, oid)| *oid).collect();
+        oids.sort_unstable();
+        oids.into_iter().filter_map(|oid| Some((oid, self.member(oid)?)))
     }
 
     /// The object of this OID.

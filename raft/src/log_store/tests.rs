@@ -100,3 +100,32 @@ async fn a_draft_that_lost_its_place_is_made_anew() {
     assert_eq!(codec::entry_id(&second).unwrap().index, 2);
     assert_eq!(codec::entry_id(&first).unwrap().leader_id.term, 1);
 }
+
+#[tokio::test]
+async fn a_draft_that_rests_on_what_is_not_in_the_chain_is_left_empty() {
+    let (mut log, _) = store(Arc::new(SimulatedDisk::new())).unwrap();
+    log.append([entry(0, Body::Blank)], IOFlushed::noop()).await.unwrap();
+    let transaction = Transaction {
+        id: ledger::TransactionId([1; 16]),
+        user: String::new(),
+        member: Hash::default(),
+        statement: String::new(),
+        idempotency_key: None,
+        snapshot: Height(0),
+        operations: Vec::new(),
+        signature: ledger::transaction::Signature::NONE,
+        endorsements: Vec::new(),
+    };
+    let proposal = || Proposal { transactions: vec![transaction.clone()], ..Proposal::default() };
+    let draft = |block: &Block| Body::Draft(Draft(Box::new(block.clone())));
+    let mut tip = log.blocks.tip().unwrap();
+    let first = tip.next(proposal()).unwrap();
+    tip.advance(&first.header).unwrap();
+    let second = tip.next(proposal()).unwrap();
+    // The second one comes without the first, then the first with a block of consensus' own before it, then one
+    // that doesn't know the first.
+    let entries = [entry(1, draft(&second)), entry(2, draft(&first)), entry(3, draft(&first))];
+    log.append(entries, IOFlushed::noop()).await.unwrap();
+    let count = |height| log.blocks.read(Height(height)).unwrap().unwrap().transactions.len();
+    assert_eq!([count(1), count(2), count(3)], [0, 1, 0]);
+}

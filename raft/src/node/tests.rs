@@ -1,6 +1,7 @@
 //! A node from an empty directory on.
 
 mod crash;
+mod flights;
 
 use ledger::{Genesis, Operation, TransactionId, catalog::Schema, transaction::Signature};
 use storage::{MemoryIndex, RealClock, RealDisk, simulated::SimulatedDisk};
@@ -30,7 +31,11 @@ fn options() -> Options {
         index: Arc::new(MemoryIndex::default()),
         state: StateConfig::default(),
         segments: None,
-        files: block_file::Options { preallocate: 4096, ..block_file::Options::default() },
+        files: block_file::Options {
+            preallocate: 64 << 10,
+            slack: 4 << 10,
+            ..block_file::Options::default()
+        },
         bounds: Bounds::default(),
     }
 }
@@ -131,7 +136,8 @@ async fn an_idempotency_key_gets_the_first_receipt() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_passes_a_bound_is_refused() {
-    let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());
+    let simulated = SimulatedDisk::new();
+    let disk: Arc<dyn Disk> = Arc::new(simulated.clone());
     let bounds = Bounds { transaction_bytes: 1000, queue: 1, ..Bounds::default() };
     let options = Options { bounds, ..options() };
     let node = Node::open(disk, Some(genesis()), options).await.unwrap();
@@ -140,8 +146,10 @@ async fn what_passes_a_bound_is_refused() {
     node.sign(&mut large).unwrap();
     let Err(SubmitError::Refused(refusal)) = node.submit(large).await else { panic!("taken") };
     assert!(refusal.to_string().contains("exceeds the limit of 1000 bytes"), "{refusal}");
-    // More than one waits and one is decided on: some are told to come again, none is lost.
+    // More than one waits while nothing is written: some are told to come again, none is lost.
+    let held = simulated.hold();
     let waiting: Vec<_> = (0..500).map(|it| node.submit(schema(&node, it, None))).collect();
+    drop(held);
     let outcomes = futures::future::join_all(waiting).await;
     let busy = |outcome: &Result<Receipt, SubmitError>| {
         matches!(outcome, Err(SubmitError::Busy(storage::Shortage::Queue { .. })))

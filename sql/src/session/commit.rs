@@ -124,8 +124,12 @@ impl Session {
 
     /// Sequences that the transaction made or changed go into the chain with the values used so far.
     fn settle_sequences(&self, own: &mut Transaction) -> Result<(), Error> {
+        let sequences = self.shared.own_sequences();
+        if sequences.is_empty() {
+            return Ok(());
+        }
         let snapshot = self.engine.state.snapshot();
-        for (oid, sequence) in self.shared.own_sequences() {
+        for (oid, sequence) in sequences {
             let catalog = own.overlay.catalog().unwrap_or_else(|| snapshot.catalog());
             let Some(defined) = catalog.sequence(oid) else { continue };
             if defined.next != sequence.next || defined.epoch != sequence.epoch {
