@@ -1,0 +1,89 @@
+"""Rows about a million rows: COPY into a table, its bytes on disk, fetching them. Knows the made-up CSV."""
+
+import datetime
+import os
+import pathlib
+import random
+
+from row import Result, in_turn, seconds
+from servers import POSTGRES, Postgres, Stele, said
+
+ROWS = 1_000_000
+COLUMNS = "id bigint PRIMARY KEY, account int NOT NULL, amount numeric(12,2) NOT NULL, happened timestamp NOT NULL, note text"
+
+
+def copy(options, say):
+    """COPY of a million rows into a table with a primary key; then the same rows' bytes on disk."""
+    stele, postgres = Stele(), Postgres()
+    try:
+        load = Loader(csv(ROWS))
+        figures = in_turn(options.rounds, lambda: load(stele), lambda: load(postgres), say)
+        memory = {server.name: server.memory_mib() for server in (stele, postgres)}
+        yield Result("copy", "COPY of 1 million rows into a table with a primary key", "PostgreSQL", "s", False, 1.5, *figures, memory)
+        bytes_each = stele.table_bytes("") / load.loaded(stele)
+        peers = postgres.table_bytes(load.newest(postgres))
+        yield Result("disk", "bytes on disk for that table, ledger and all", "PostgreSQL heap and index", "MB", False, 1 / 1.5,
+                     [bytes_each / 1e6], [peers / 1e6], {})
+    finally:
+        stele.close()
+        postgres.close()
+
+
+def fetch(options, say):
+    """A million rows to a client, by SELECT and by COPY TO."""
+    stele, postgres = Stele(), Postgres()
+    try:
+        load = Loader(csv(ROWS))
+        for server in (stele, postgres):
+            load(server)
+            server.settle()
+        for name, work, statement in (
+            ("fetch", "SELECT of 1 million rows through psql", "SELECT * FROM {}"),
+            ("copy-out", "COPY of 1 million rows to the client", "COPY {} TO STDOUT"),
+        ):
+            def read(server):
+                command = [POSTGRES / "psql", "-X", "-q", "-A", "-t", "-o", "/dev/null", "-c", statement.format(load.newest(server))]
+                with open(os.devnull, "w"):
+                    return seconds(lambda: said(command, env=server.environment()))
+            figures = in_turn(options.rounds, lambda: read(stele), lambda: read(postgres), say)
+            memory = {server.name: server.memory_mib() for server in (stele, postgres)}
+            yield Result(name, work, "PostgreSQL", "s", False, 1.0, *figures, memory)
+    finally:
+        stele.close()
+        postgres.close()
+
+
+class Loader:
+    """Loads the CSV into a new table each time; the seconds that psql's \\copy took."""
+
+    def __init__(self, file):
+        self.file = file
+        self.count = {}
+
+    def __call__(self, server):
+        self.count[server.name] = self.loaded(server) + 1
+        server.psql(f"CREATE TABLE {self.newest(server)} ({COLUMNS})")
+        return seconds(lambda: server.psql(f"\\copy {self.newest(server)} FROM '{self.file}' (FORMAT csv)"))
+
+    def loaded(self, server):
+        return self.count.get(server.name, 0)
+
+    def newest(self, server):
+        return f"payment_{self.loaded(server)}"
+
+
+def csv(rows):
+    """The file with that many rows, the same on every machine: 62 MB for a million."""
+    file = pathlib.Path(os.environ["STELE_BENCH_CACHE"]) / f"payments-{rows}.csv"
+    if not file.exists():
+        chance = random.Random(20_26)
+        began = datetime.datetime(2020, 1, 1)
+        words = ["rent", "salary", "invoice", "refund", "travel", "energy", "fee", "interest"]
+        part = file.with_suffix(".part")
+        with open(part, "w") as out:
+            for number in range(rows):
+                happened = began + datetime.timedelta(seconds=number * 37 + chance.randrange(37))
+                note = " ".join(chance.choices(words, k=2))
+                out.write(f"{number},{chance.randrange(100_000)},{chance.randrange(1, 10**8) / 100:.2f},{happened},{note}\n")
+        part.rename(file)
+    return file
