@@ -1,5 +1,6 @@
 """The servers under measurement, started and stopped, and what they take of the machine. Knows nothing of any row."""
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -54,7 +55,8 @@ class Server:
         """Resident memory of the process and its children, MiB; pages shared between them are counted once."""
         total = 0
         for process in [self.process_id(), *children(self.process_id())]:
-            with open(f"/proc/{process}/smaps_rollup") as rollup:
+            # A session's process may end between the list and this look.
+            with contextlib.suppress(OSError), open(f"/proc/{process}/smaps_rollup") as rollup:
                 total += sum(int(l.split()[1]) for l in rollup if l.startswith("Pss:"))
         return total / 1024
 
