@@ -73,13 +73,7 @@ def on_datafusion(folder):
     context = datafusion.SessionContext()
     for table in TABLES:
         context.register_parquet(table, str(folder / f"{table}.parquet"))
-
-    def run(text):
-        began = time.monotonic()
-        for statement in filter(str.strip, text.split(";")):
-            context.sql(statement).collect()
-        return time.monotonic() - began
-    return run
+    return timed(lambda statement: context.sql(statement).collect())
 
 
 def on_duckdb(folder, definition):
@@ -87,11 +81,15 @@ def on_duckdb(folder, definition):
     connection.execute(f"SET threads = {os.cpu_count()}")
     for table in TABLES:
         connection.execute(definition.format(name=table, file=folder / f"{table}.parquet"))
+    return timed(lambda statement: connection.execute(statement).fetchall())
 
+
+def timed(ask):
+    """What runs a query's statements one by one; the seconds that they took together."""
     def run(text):
         began = time.monotonic()
         for statement in filter(str.strip, text.split(";")):
-            connection.execute(statement).fetchall()
+            ask(statement)
         return time.monotonic() - began
     return run
 

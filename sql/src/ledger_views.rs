@@ -13,6 +13,7 @@ mod verify;
 
 use std::sync::Arc;
 
+use ledger::Height;
 use storage::{Snapshot, State};
 
 use crate::Error;
@@ -33,6 +34,26 @@ fn state(context: &QueryContext) -> Result<&Arc<State>, Error> {
     session(context)
         .map(|session| session.engine.state())
         .ok_or_else(|| Error::internal("the past was asked for without a session"))
+}
+
+/// The state when a block was the newest.
+fn state_at(state: &State, height: u64) -> Result<Snapshot, Error> {
+    state.snapshot_at(Height(height)).map_err(|error| Error::internal(error.to_string()))
+}
+
+/// The block that brought the definitions which held at a height: versions of the catalog only rise.
+fn defined_since(state: &State, height: u64) -> Result<u64, Error> {
+    let version = state_at(state, height)?.catalog().version();
+    let (mut low, mut high) = (0, height);
+    while low < high {
+        let middle = low.midpoint(high);
+        if state_at(state, middle)?.catalog().version() < version {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
 }
 
 /// The snapshot of a point of the chain: a block's number, `block:N`, `tx:UUID`, a time as text or as a value.

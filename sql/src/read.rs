@@ -98,10 +98,12 @@ pub trait Extension: Send + Sync {
     /// Whatever keeps the relation from being made.
     fn table(
         &self,
-        context: &QueryContext,
-        schema: Option<&str>,
-        name: &str,
-    ) -> Result<Option<VirtualTable>, Error>;
+        _context: &QueryContext,
+        _schema: Option<&str>,
+        _name: &str,
+    ) -> Result<Option<VirtualTable>, Error> {
+        Ok(None)
+    }
 
     /// A function in FROM that gives a relation whose columns depend on its arguments
     /// (`ledger.history('t')`). The arguments are constants.

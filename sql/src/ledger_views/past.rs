@@ -7,7 +7,7 @@ use ledger::catalog::Privilege;
 use ledger::{Catalog, ColumnNumber, Height, Object, Oid, Table};
 use storage::{ScanColumn, Snapshot, Versions};
 
-use super::{snapshot_at, state};
+use super::{defined_since, snapshot_at, state, state_at};
 use crate::Error;
 use crate::catalog::text::name_parts;
 use crate::functions::{Datum, datum_at};
@@ -129,24 +129,10 @@ fn newest(context: &QueryContext, name: &str) -> Result<Found, Error> {
         return Ok(Found { oid, table, snapshot: now.clone() });
     }
     let state = state(context)?;
-    let at = |height: u64| {
-        state.snapshot_at(Height(height)).map_err(|error| Error::internal(error.to_string()))
-    };
     let mut end = now.height().0;
     loop {
-        // The last block before the definitions that held at `end`: versions of the catalog only rise.
-        let version = at(end)?.catalog().version();
-        let (mut low, mut high) = (0, end);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if at(middle)?.catalog().version() < version {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        let Some(before) = low.checked_sub(1) else { return Err(missing(name)) };
-        let snapshot = at(before)?;
+        let before = defined_since(state, end)?.checked_sub(1).ok_or_else(|| missing(name))?;
+        let snapshot = state_at(state, before)?;
         if let Some((oid, table)) = table_in(context, snapshot.catalog(), name)? {
             // A table that lives on under another name is read to its newest row.
             let snapshot = if now.catalog().table(oid).is_some() { now.clone() } else { snapshot };

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use storage::Snapshot;
 
 use super::digest::Headers;
-use super::{past, snapshot_at, state};
+use super::{defined_since, past, snapshot_at, state, state_at};
 use crate::Error;
 use crate::functions::{Call, Datum, Function};
 use crate::read::QueryContext;
@@ -135,28 +135,14 @@ fn block_proof(block: &Block, headers: &Headers) -> Result<BlockProof, Error> {
 /// Where a table was last defined before an operation.
 fn defined(context: &QueryContext, oid: Oid, before: VersionId) -> Result<VersionId, Error> {
     let state = state(context)?;
-    let at = |height: u64| {
-        state.snapshot_at(Height(height)).map_err(|error| Error::internal(error.to_string()))
-    };
     let mut end = before.height.0;
     loop {
-        // The block that brought the definitions which hold at `end`: versions of the catalog only rise.
-        let snapshot = at(end)?;
-        let version = snapshot.catalog().version();
-        let (mut low, mut high) = (0, end);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if at(middle)?.catalog().version() < version {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        let block = snapshot.block(Height(low))?;
+        let since = defined_since(state, end)?;
+        let block = state_at(state, end)?.block(Height(since))?;
         if let Some(found) = definitions(&block, oid).filter(|place| *place < before).last() {
             return Ok(found);
         }
-        end = low.checked_sub(1).ok_or_else(|| lost("table's definition"))?;
+        end = since.checked_sub(1).ok_or_else(|| lost("table's definition"))?;
     }
 }
 

@@ -11,7 +11,7 @@ use crate::Error;
 use crate::functions::{Call, Datum, Function};
 use crate::names::split;
 use crate::privileges::{denied, may};
-use crate::read::{Extension, QueryContext, VirtualTable};
+use crate::read::{Extension, QueryContext};
 use crate::shared::SessionShared;
 
 /// The functions, by name.
@@ -142,15 +142,6 @@ fn dots_to_commas(text: &str) -> String {
 }
 
 impl Extension for SequenceFunctions {
-    fn table(
-        &self,
-        _context: &QueryContext,
-        _schema: Option<&str>,
-        _name: &str,
-    ) -> Result<Option<VirtualTable>, Error> {
-        Ok(None)
-    }
-
     fn functions(&self, schema: Option<&str>, name: &str) -> Vec<Arc<Function>> {
         match schema {
             None | Some("pg_catalog") => self.0.get(name).cloned().unwrap_or_default(),

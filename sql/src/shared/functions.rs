@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::SessionShared;
 use super::advisory::{How, Key};
 use crate::functions::{Call, Datum, Function};
-use crate::read::{Extension, QueryContext, VirtualTable};
+use crate::read::Extension;
 use crate::{Error, Report};
 
 /// The functions, by name.
@@ -185,15 +185,6 @@ fn other(
 }
 
 impl Extension for SessionFunctions {
-    fn table(
-        &self,
-        _context: &QueryContext,
-        _schema: Option<&str>,
-        _name: &str,
-    ) -> Result<Option<VirtualTable>, Error> {
-        Ok(None)
-    }
-
     fn functions(&self, schema: Option<&str>, name: &str) -> Vec<Arc<Function>> {
         match schema {
             None | Some("pg_catalog") => self.0.get(name).cloned().unwrap_or_default(),
