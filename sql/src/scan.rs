@@ -7,15 +7,15 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::streaming::PartitionStream;
 use ledger::{Height, Oid, VersionId};
 use storage::{Condition, ScanColumn, Snapshot, Versions};
 
 use crate::Error;
-use crate::functions::external;
 use crate::table::{Overlay, fault};
+
+mod node;
+
+pub(crate) use node::TableScan;
 
 /// Versions fetched by an index at a time.
 const FETCH_ROWS: usize = 8192;
@@ -35,49 +35,34 @@ pub(crate) struct Source {
     pub(crate) versions: Option<Vec<VersionId>>,
 }
 
-/// One table's rows as a partition.
-pub(crate) struct Rows {
-    source: Source,
-}
-
-impl fmt::Debug for Rows {
+impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Rows of table {}", self.source.table.0)?;
-        match &self.source.versions {
+        write!(f, "Rows of table {}", self.table.0)?;
+        match &self.versions {
             Some(versions) => write!(f, ", {} by index", versions.len()),
             None => Ok(()),
         }
     }
 }
 
-impl Rows {
-    pub(crate) fn new(source: Source) -> Self {
-        Self { source }
-    }
-}
-
-impl PartitionStream for Rows {
-    fn schema(&self) -> &SchemaRef {
-        &self.source.schema
-    }
-
-    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let schema = Arc::clone(&self.source.schema);
-        let batches = match batches(self.source.clone()) {
-            Ok(batches) => batches,
-            Err(error) => Box::new(std::iter::once(Err(error))),
-        };
-        let stream = futures::stream::iter(batches.map(|batch| batch.map_err(external)));
-        Box::pin(RecordBatchStreamAdapter::new(schema, stream))
+impl Source {
+    /// About how many rows it has; unknown while a session lays rows of its own over them.
+    pub(crate) fn row_count(&self) -> Option<u64> {
+        match (&self.versions, &self.overlay) {
+            (_, Some(_)) => None,
+            (Some(versions), _) => Some(versions.len() as u64),
+            (None, None) => Some(self.snapshot.row_count(self.table)),
+        }
     }
 }
 
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch, Error>> + Send>;
 
-fn batches(source: Source) -> Result<Batches, Error> {
+/// The rows of one of so many parts.
+fn batches(source: Source, (part, parts): (usize, usize)) -> Result<Batches, Error> {
     let own = match &source.overlay {
-        Some(overlay) => overlay.batches(source.table, &source.columns)?,
-        None => Vec::new(),
+        Some(overlay) if part == 0 => overlay.batches(source.table, &source.columns)?,
+        _ => Vec::new(),
     };
     // To leave out what the overlay ends, the versions must be seen.
     let mut columns = source.columns.clone();
@@ -104,7 +89,7 @@ fn batches(source: Source) -> Result<Batches, Error> {
         None => {
             let scan =
                 source.snapshot.scan(source.table, &columns, Versions::Alive).map_err(fault)?;
-            let scan = scan.with_conditions(source.conditions.clone());
+            let scan = scan.with_conditions(source.conditions.clone()).part(part, parts);
             Box::new(scan.map(|batch| batch.map_err(fault)))
         }
     };

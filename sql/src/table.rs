@@ -15,7 +15,6 @@ use datafusion::datasource::{TableProvider, TableType};
 use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::streaming::StreamingTableExec;
 use ledger::{ColumnNumber, Oid, Table, VersionId, key};
 use storage::{Comparison, Condition, ScanColumn, Snapshot};
 
@@ -23,7 +22,7 @@ use crate::Error;
 use crate::functions::free::{FREE_NAME, KEY_NAME};
 use crate::functions::{Datum, datum_at, external};
 use crate::read::Running;
-use crate::scan::{Rows, Source};
+use crate::scan::{Source, TableScan};
 use crate::types::PgType;
 
 /// A session's uncommitted rows of any table, laid over the snapshot it reads.
@@ -334,24 +333,10 @@ impl TableProvider for LedgerTable {
         for filter in filters {
             self.conditions(filter, &mut conditions);
         }
-        let source = Source {
-            table: self.oid,
-            snapshot,
-            overlay,
-            columns,
-            conditions,
-            schema: Arc::clone(&schema),
-            versions,
-        };
-        let rows = Arc::new(Rows::new(source));
-        Ok(Arc::new(StreamingTableExec::try_new(
-            schema,
-            vec![rows],
-            None,
-            Vec::new(),
-            false,
-            limit,
-        )?))
+        let source =
+            Source { table: self.oid, snapshot, overlay, columns, conditions, schema, versions };
+        let streams = state.config_options().execution.target_partitions;
+        Ok(Arc::new(TableScan::new(source, streams, limit)))
     }
 
     fn supports_filters_pushdown(

@@ -149,30 +149,12 @@ impl Scan {
         Arc::clone(&self.shape.schema)
     }
 
-    /// The same rows as so many scans (or fewer, if there is not enough to share), to be read beside each
-    /// other; one after the other they give the rows in the order of this one.
-    pub fn split(self, parts: usize) -> Vec<Self> {
-        let per_part = self.chunks.len().div_ceil(parts.max(1)).max(1);
-        let mut rest = self;
-        let mut split = Vec::new();
-        while rest.chunks.len() > per_part {
-            let after = rest.chunks.split_off(per_part);
-            let next = Self {
-                snapshot: rest.snapshot.clone(),
-                shape: rest.shape.clone(),
-                store: rest.store.clone(),
-                chunks: after,
-                versions: rest.versions,
-                conditions: rest.conditions.clone(),
-                gives_deletes: rest.gives_deletes,
-                deletes_given: 0,
-                failed: false,
-            };
-            rest.gives_deletes = false;
-            split.push(std::mem::replace(&mut rest, next));
-        }
-        split.push(rest);
-        split
+    /// One of so many parts of it, to be read beside the others: they take chunks by turns, so that what
+    /// conditions pass over is shared out like the rest.
+    pub fn part(mut self, part: usize, parts: usize) -> Self {
+        self.chunks = self.chunks.into_iter().skip(part).step_by(parts.max(1)).collect();
+        self.gives_deletes &= part == 0;
+        self
     }
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>, Fault> {
