@@ -29,7 +29,7 @@ use crate::engine::Engine;
 use crate::error::Notice;
 use crate::outcome::{Outcome, Parameter, Prepared, ResultColumn};
 use crate::overlay::{Overlay, Sight};
-use crate::shared::{self, SessionShared};
+use crate::shared::SessionShared;
 use crate::statement::{self, Statement};
 use crate::transaction::{Isolation, Transaction, TransactionStatus};
 use crate::{Error, Settings};
@@ -195,10 +195,9 @@ impl Session {
 
     /// Settings that changed since the last call and that clients are told of (ParameterStatus).
     pub fn take_changed_parameters(&mut self) -> Vec<(String, String)> {
-        let changed = shared::changed(&self.shared, &self.told);
-        if !changed.is_empty() {
-            self.told = self.shared.settings();
-        }
+        let now = self.shared.settings();
+        let changed = crate::settings::changes(&self.told, &now);
+        self.told = now;
         changed
     }
 

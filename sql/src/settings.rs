@@ -6,7 +6,7 @@ mod definitions;
 mod tests;
 mod zone;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use imbl::OrdMap;
@@ -20,6 +20,12 @@ use crate::{Error, Report};
 
 /// The longest idempotency key, in bytes.
 const IDEMPOTENCY_KEY: usize = ledger::apply::MAX_IDEMPOTENCY_KEY;
+
+/// The settings that clients are told of, by the name that values are kept under.
+static TOLD: LazyLock<Vec<(String, &Definition)>> = LazyLock::new(|| {
+    let told = DEFINITIONS.iter().filter(|definition| definition.report);
+    told.map(|definition| (canonical(definition.name), definition)).collect()
+});
 
 /// A setting's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +98,8 @@ struct Read {
     isolation: Isolation,
     read_only: bool,
     short_path: bool,
+    as_of: bool,
+    idempotency_key: bool,
     search_path: Arc<[String]>,
 }
 
@@ -106,6 +114,8 @@ impl Default for Read {
             isolation: Isolation::ReadCommitted,
             read_only: false,
             short_path: false,
+            as_of: false,
+            idempotency_key: false,
             search_path: Arc::default(),
         }
     }
@@ -143,6 +153,10 @@ impl Values {
             ),
             read_only: self.is_on("default_transaction_read_only"),
             short_path: self.is_on("ledger.short_path"),
+            as_of: self.raw("ledger.as_of").is_some_and(|text| !text.is_empty()),
+            idempotency_key: self
+                .raw("ledger.idempotency_key")
+                .is_some_and(|text| !text.is_empty()),
             search_path: names_of(self.raw("search_path").unwrap_or_default()).into(),
         };
     }
@@ -237,7 +251,18 @@ impl Settings {
         Ok(())
     }
 
-    /// Sets what only the session itself may set (`transaction_isolation`, …).
+    /// Sets what says how the transaction runs: nothing that is read from the texts.
+    pub(crate) fn put_modes(&mut self, isolation: &str, read_only: &str) {
+        let same = |name, value| self.0.local.get(name).is_some_and(|it: &String| it == value);
+        if same("transaction_isolation", isolation) && same("transaction_read_only", read_only) {
+            return;
+        }
+        let local = &mut Arc::make_mut(&mut self.0).local;
+        local.insert("transaction_isolation".to_owned(), isolation.to_owned());
+        local.insert("transaction_read_only".to_owned(), read_only.to_owned());
+    }
+
+    /// Sets what only the session itself may set (`is_superuser`, …).
     pub(crate) fn put(&mut self, name: String, value: String, scope: Scope) {
         self.change(|values| match scope {
             Scope::Session => {
@@ -282,29 +307,28 @@ impl Settings {
 
     /// Forgets what was SET LOCAL: the transaction is over.
     pub(crate) fn end_transaction(&mut self) {
-        // One that is empty stays the same, so that nothing seems to have changed.
-        if !self.0.local.is_empty() {
+        // One that is empty stays the same, so that nothing seems to have changed; and nothing is read from
+        // how the transaction ran.
+        let is_mode = |name: &String| name.starts_with("transaction_");
+        if self.0.local.keys().all(is_mode) {
+            if !self.0.local.is_empty() {
+                Arc::make_mut(&mut self.0).local = OrdMap::new();
+            }
+        } else {
             self.change(|values| values.local = OrdMap::new());
         }
     }
 
     /// What clients are told of (ParameterStatus), with its values.
     pub fn reported(&self) -> Vec<(String, String)> {
-        DEFINITIONS
-            .iter()
-            .filter(|definition| definition.report)
-            .filter_map(|definition| {
-                Some((definition.name.to_string(), self.get(definition.name)?))
-            })
-            .collect()
+        let value = |(key, it): &(String, &Definition)| Some((it.name.to_string(), self.get(key)?));
+        TOLD.iter().filter_map(value).collect()
     }
 
     /// Whether statements are planned the same under both: nothing else is looked at while planning.
     pub(crate) fn plans_as(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-            || ["search_path", "timezone", "datestyle"]
-                .iter()
-                .all(|name| self.raw(name) == other.raw(name))
+        let (own, other) = (&self.0.read, &other.0.read);
+        own.search_path == other.search_path && own.zone == other.zone
     }
 
     /// Whether a setting of type boolean is on.
@@ -360,12 +384,12 @@ impl Settings {
 
     /// `ledger.as_of`, if it is set.
     pub fn as_of(&self) -> Option<&str> {
-        self.raw("ledger.as_of").filter(|text| !text.is_empty())
+        self.0.read.as_of.then(|| self.raw("ledger.as_of"))?
     }
 
     /// `ledger.idempotency_key`, if it is set.
     pub fn idempotency_key(&self) -> Option<&str> {
-        self.raw("ledger.idempotency_key").filter(|text| !text.is_empty())
+        self.0.read.idempotency_key.then(|| self.raw("ledger.idempotency_key"))?
     }
 }
 
@@ -592,12 +616,12 @@ pub(crate) fn names_of(text: &str) -> Vec<String> {
 
 /// A setting that a statement changed, to be told to the client.
 pub(crate) fn changes(before: &Settings, after: &Settings) -> Vec<(String, String)> {
-    // Asked after every statement, and most change nothing.
+    // Asked after every statement, and most change nothing that is told.
     if Arc::ptr_eq(&before.0, &after.0) {
         return Vec::new();
     }
-    let old = before.reported();
-    after.reported().into_iter().filter(|pair| !old.contains(pair)).collect()
+    let changed = TOLD.iter().filter(|(key, _)| before.raw(key) != after.raw(key));
+    changed.filter_map(|(key, it)| Some((it.name.to_string(), after.get(key)?))).collect()
 }
 
 /// The warning for SET LOCAL outside a transaction.

@@ -19,7 +19,7 @@ use crate::cancel::{Bounds, CancelToken};
 use crate::engine::Engine;
 use crate::error::Notice;
 use crate::sequence::{self, Asker};
-use crate::settings::{self, Scope};
+use crate::settings::Scope;
 use crate::{Error, Settings};
 use activity::{Activity, CursorNote, PreparedNote};
 use advisory::{Advisory, How, Key};
@@ -467,11 +467,6 @@ impl Drop for SessionShared {
         self.engine.state.locks().release_all(owner);
         self.engine.forget_session(self.number);
     }
-}
-
-/// Settings to be told to the client since `before`.
-pub(crate) fn changed(shared: &SessionShared, before: &Settings) -> Vec<(String, String)> {
-    settings::changes(before, &shared.settings())
 }
 
 /// Waits for the chain within a function of a query, which can't be asynchronous. Other work of this

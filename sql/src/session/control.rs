@@ -35,13 +35,7 @@ impl Session {
         };
         let read_only = if own.read_only { "on" } else { "off" };
         self.shared.set_read_only(own.read_only);
-        self.shared.with_settings(|settings| {
-            for (name, value) in
-                [("transaction_isolation", isolation), ("transaction_read_only", read_only)]
-            {
-                settings.put(name.to_string(), value.to_string(), Scope::Local);
-            }
-        });
+        self.shared.with_settings(|settings| settings.put_modes(isolation, read_only));
     }
 
     fn set_modes(&mut self, modes: Modes) -> Result<(), Error> {
