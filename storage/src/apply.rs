@@ -9,8 +9,8 @@ use std::{
 };
 
 use ledger::{
-    Block, Catalog, ColumnNumber, Height, Object, Oid, Operation, Receipt, Refusal, Row, RowReader,
-    Transaction, VersionId,
+    Block, Catalog, Height, Object, Oid, Operation, Receipt, Refusal, Row, RowReader, Transaction,
+    VersionId, catalog,
 };
 
 use crate::{
@@ -63,7 +63,7 @@ pub(crate) struct Capture {
 struct Target {
     object: Arc<Object>,
     versions: Arc<Versions>,
-    indexes: Vec<(Oid, Vec<ColumnNumber>)>,
+    indexes: Vec<(Oid, catalog::Index)>,
 }
 
 /// What a block did to the catalog.
@@ -279,8 +279,8 @@ impl Applier {
         }
         let Object::Table(table) = &*target.object else { return Ok(()) };
         let reader = RowReader::new(table, &row.bytes).map_err(undecoded)?;
-        for (oid, columns) in &target.indexes {
-            self.index.put(*oid, columns, &reader, number)?;
+        for (oid, index) in &target.indexes {
+            self.index.put(*oid, index, &reader, number)?;
         }
         Ok(())
     }
@@ -347,7 +347,7 @@ impl Applier {
                 .entry(table)
                 .or_insert_with(|| Arc::new(Versions::new(Arc::clone(&self.core.memory)))),
         );
-        let indexes = catalog.indexes_of(table).map(|(oid, index)| (oid, index.columns.clone()));
+        let indexes = catalog.indexes_of(table).map(|(oid, index)| (oid, index.clone()));
         let target =
             Arc::new(Target { object: Arc::clone(object), versions, indexes: indexes.collect() });
         self.tables.insert(table, Arc::clone(&target));

@@ -342,6 +342,17 @@ impl Chunk {
         }
     }
 
+    /// Looks at one row's bytes, if they are at hand and no file has to be read for it.
+    pub(crate) fn peek<T>(&self, place: usize, see: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        match &self.body {
+            Body::Fresh(_, rows) => rows.get(place).map(see),
+            Body::Sealed { rows, .. } => {
+                let rows = rows.read().clone()?;
+                rows.get(place).map(see)
+            }
+        }
+    }
+
     /// One row's bytes: of a file that isn't read whole anyway, only the page that holds it is read.
     pub(crate) fn row_at(&self, place: usize) -> Result<Vec<u8>, Fault> {
         let gone = || Fault::Internal("no such row".into());

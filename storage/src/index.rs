@@ -169,6 +169,12 @@ pub(crate) fn row_of(entry: &[u8]) -> Option<u64> {
     (rest.len() >= BEFORE).then(|| !u64::from_be_bytes(*row))
 }
 
+/// The key in an entry; `None` if it is a long one, of which only a part stands there.
+pub(crate) fn key_of(entry: &[u8]) -> Option<&[u8]> {
+    let key = entry.get(BEFORE..entry.len().checked_sub(AFTER)?)?;
+    (key.len() < MAX_KEY).then_some(key)
+}
+
 /// The same entry in another space.
 pub(crate) fn moved(entry: &[u8], space: Space) -> Vec<u8> {
     let mut bytes = entry.to_vec();

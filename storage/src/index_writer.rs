@@ -158,11 +158,16 @@ impl IndexWriter {
     pub(crate) fn put(
         &mut self,
         oid: Oid,
-        columns: &[ColumnNumber],
+        index: &catalog::Index,
         reader: &RowReader<'_>,
         row: u64,
     ) -> Result<(), Fault> {
-        let entry = entry_of(Space::Present, oid, columns, reader, row)?;
+        let entry = entry_of(Space::Present, oid, &index.columns, reader, row)?;
+        if index.unique
+            && let Some(key) = index::key_of(&entry)
+        {
+            self.core.hints.note(oid, key, row);
+        }
         self.add(entry);
         Ok(())
     }

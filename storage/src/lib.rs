@@ -22,6 +22,7 @@ mod ends;
 pub mod fault;
 mod fjall_index;
 pub mod free_numeric;
+mod hints;
 mod history;
 pub mod index;
 mod index_writer;

@@ -8,7 +8,8 @@ use std::{
 
 use arrow::array::RecordBatch;
 use ledger::{
-    Block, Catalog, Height, Oid, Row, Table, Value, VersionId, View, catalog::Index, decode_row,
+    Block, Catalog, Height, Oid, Row, RowReader, Table, Value, VersionId, View, catalog::Index,
+    decode_row, key,
 };
 
 use crate::{
@@ -292,6 +293,37 @@ impl Snapshot {
         Ok(page.is_empty() || !found.is_empty() || page.len() < limit)
     }
 
+    /// The version that a hint shows, if it is alive here and has the key: in an index that allows one row
+    /// with a key there is no other then.
+    fn hinted(
+        &self,
+        index: Oid,
+        definition: &Index,
+        table: &Table,
+        key: &[u8],
+    ) -> Result<Option<VersionId>, Fault> {
+        self.check_cut()?;
+        let Some(row) = self.core.hints.row(index, key) else { return Ok(None) };
+        let Some(store) = self.core.versions(definition.table) else { return Ok(None) };
+        let has_key = |bytes: &[u8]| {
+            let reader = RowReader::new(table, bytes).ok()?;
+            let mut own = Vec::with_capacity(key.len());
+            key::push_key_of_row(&mut own, &reader, &definition.columns).ok()?;
+            Some(own == key)
+        };
+        let see = |chunk: &Chunk, place| {
+            if chunk.peek(place, has_key).flatten() != Some(true)
+                || !chunk.alive(place, self.height)?
+            {
+                return Ok(None);
+            }
+            Ok(chunk.marks()?.version(place))
+        };
+        let version = store.with_row(row, see)?.flatten();
+        self.check_versions(version.into_iter())?;
+        Ok(version)
+    }
+
     /// As [`Self::lookup`], the first `limit` of them.
     fn lookup_some(&self, index: Oid, key: &[u8], limit: usize) -> Result<Vec<VersionId>, Fault> {
         let definition = self.index(index)?;
@@ -302,6 +334,9 @@ impl Snapshot {
                 crate::system_columns::user_column(table, *number)
                     .is_some_and(|column| column.not_null)
             });
+        if one && let Some(version) = self.hinted(index, definition, table, key)? {
+            return Ok(vec![version]);
+        }
         let page = if one { 1 } else { 32 };
         let mut found = Vec::new();
         if self.lookup_present(index, definition.table, key, page, &mut found)? {

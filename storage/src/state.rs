@@ -16,12 +16,16 @@ use crate::{
     apply::Applier,
     chain::Chain,
     checkpoint,
+    hints::Hints,
     history::CatalogHistory,
     memory::Memory,
     sealer::{Sealer, Work},
     verify,
     versions::Versions,
 };
+
+/// The part of the memory for rows that hints of keys take beside it, as a divisor.
+const HINTS_PART: u64 = 16;
 
 /// Gives blocks by height: a block file, or a cache over one.
 pub trait BlockSource: Send + Sync {
@@ -110,6 +114,7 @@ pub struct State {
 pub(crate) struct Core {
     pub(crate) tables: RwLock<BTreeMap<Oid, Arc<Versions>>>,
     index: RwLock<Arc<dyn Index>>,
+    pub(crate) hints: Hints,
     pub(crate) chain: Chain,
     pub(crate) published: RwLock<Published>,
     pub(crate) damage: RwLock<BTreeMap<Height, Fault>>,
@@ -136,6 +141,7 @@ impl State {
         let core = Arc::new(Core {
             tables: RwLock::default(),
             index: RwLock::new(index),
+            hints: Hints::new(config.memory_bytes / HINTS_PART),
             chain: Chain::default(),
             published: RwLock::default(),
             damage: RwLock::default(),

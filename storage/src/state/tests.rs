@@ -14,7 +14,10 @@ use ledger::{Block, Height};
 use proptest::prelude::*;
 
 use super::{State, StateConfig};
-use crate::{FjallIndex, Index, MemoryIndex, testing::Chain};
+use crate::{
+    FjallIndex, Index, MemoryIndex,
+    testing::{BY_ID, Chain, TABLE},
+};
 use model::Model;
 
 fn config(settle_blocks: u64) -> StateConfig {
@@ -58,6 +61,21 @@ proptest! {
             let state = open(fjall(&directory), settle, &blocks[..cut]);
             model.check(&state);
         }
+    }
+}
+
+#[test]
+fn a_hint_that_lies_is_not_believed() {
+    let model = Model::new(&model::fixed());
+    let state = open(Arc::new(MemoryIndex::default()), 1, &model.chain.blocks);
+    let rows = state.snapshot().version_count(TABLE);
+    assert!(rows > 3, "{rows}");
+    for row in 0..=rows {
+        for id in 0..100 {
+            let key = ledger::key::encode_key(&[ledger::Value::Int4(id)]);
+            state.core.hints.note(BY_ID, &key, row);
+        }
+        model.check(&state);
     }
 }
 
