@@ -31,8 +31,10 @@ pub(crate) fn answer(reply: Reply, outcome: Result<Receipt, SubmitError>) {
 pub(crate) struct Board {
     /// A flight ended otherwise than the ones behind it take for granted.
     astray: AtomicBool,
-    /// Told at each end.
+    /// Told at each end, and when as many wait as are wanted.
     changed: Notify,
+    /// So many without an outcome are worth a wake.
+    wanted: AtomicUsize,
     /// Why consensus ended, once it has: what comes later was never handed in.
     ended: Mutex<Option<Fault>>,
     waiting: AtomicUsize,
@@ -48,7 +50,14 @@ impl Board {
         self.astray.store(astray, Ordering::Release);
     }
 
-    /// Waits until a flight ends, or one has since the last call.
+    /// Whether so many were handed in and have no outcome; if not, [`Self::changed`] tells when they are.
+    pub(crate) fn reaches(&self, wanted: usize) -> bool {
+        // This and `enter` each write one number and then read the other's: in one order for both.
+        self.wanted.store(wanted, Ordering::SeqCst);
+        self.waiting.load(Ordering::SeqCst) >= wanted
+    }
+
+    /// Waits until a flight ends, or one has since the last call; or until what was wanted is there.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
@@ -63,7 +72,10 @@ impl Board {
     }
 
     pub(crate) fn enter(&self, bytes: u64) {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
+        if waiting == self.wanted.load(Ordering::SeqCst) {
+            self.changed.notify_one();
+        }
         self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
@@ -129,6 +141,8 @@ pub(crate) struct Flight {
     /// None of a large block: nothing is staged on one.
     pub(crate) transactions: Vec<Arc<Transaction>>,
     pub(crate) bytes: u64,
+    /// Transactions that were handed in for it.
+    pub(crate) count: usize,
     pub(crate) waiters: Arc<Waiters>,
 }
 

@@ -2,8 +2,9 @@
 //! goes on with the next block on what those in flight will have done. Clients are answered where their block is
 //! applied.
 //!
-//! It never waits for company: what arrives while it is busy makes the next block. A client that goes away takes
-//! nothing back: what is queued will be decided.
+//! A lone transaction never waits for company. While blocks are in flight, the next one goes when as many
+//! transactions wait for it as fly, or when one has landed: few places serve few clients, and many share a sync.
+//! A client that goes away takes nothing back: what is queued will be decided.
 
 mod ahead;
 
@@ -45,6 +46,8 @@ pub struct Bounds {
     pub block: usize,
     /// Bytes after which a block takes no further transaction.
     pub block_bytes: u64,
+    /// Blocks in flight up to which the next one goes without company.
+    pub eager: usize,
     /// Most blocks in flight.
     pub flights: usize,
     /// Bytes in flight after which no further block is proposed.
@@ -59,6 +62,7 @@ impl Default for Bounds {
             transaction_bytes: 256 << 20,
             block: 4096,
             block_bytes: 8 << 20,
+            eager: 1,
             flights: 8,
             flight_bytes: 32 << 20,
         }
@@ -192,18 +196,19 @@ struct Batch {
     transactions: Vec<Arc<Transaction>>,
     waiters: Arc<Waiters>,
     bytes: u64,
+    /// Transactions that were handed in for it.
+    count: usize,
     /// The member set and policies before it.
     governance: Hash,
 }
 
 impl Worker {
     async fn run(mut self) {
-        loop {
-            self.room().await;
-            let Some(first) = self.queue.recv().await else { break };
+        while let Some(first) = self.queue.recv().await {
+            self.room(true).await;
             let requests = self.gather(first);
             // What a client has seen before it sent one of these is in the state ahead.
-            self.room().await;
+            self.room(false).await;
             self.order(requests).await;
         }
         self.land_all().await;
@@ -226,8 +231,8 @@ impl Worker {
         requests
     }
 
-    /// Waits until another block may be proposed.
-    async fn room(&mut self) {
+    /// Waits until another block may be proposed; with company, until it is also worth one.
+    async fn room(&mut self, company: bool) {
         loop {
             self.forget_landed();
             let head = self.parts.state.head();
@@ -246,11 +251,21 @@ impl Worker {
                 && self.ahead.is_some()
                 && self.flights.len() < self.parts.bounds.flights
                 && self.flying() < self.parts.bounds.flight_bytes
+                && (!company || self.is_worth_a_block())
             {
                 return;
             }
             self.board.changed().await;
         }
+    }
+
+    /// Whether as many transactions wait for a block as are in flight; if not, the board tells when.
+    fn is_worth_a_block(&self) -> bool {
+        if self.flights.len() < self.parts.bounds.eager {
+            return true;
+        }
+        let flying: usize = self.flights.iter().map(|flight| flight.count).sum();
+        self.board.reaches(flying * 2)
     }
 
     /// Bytes in flight.
@@ -285,7 +300,8 @@ impl Worker {
             count: requests.len(),
             bytes: requests.iter().map(|request| request.bytes).sum(),
         };
-        let mut batch = Batch { waiters: Arc::clone(&landing.waiters), ..Batch::default() };
+        let waiters = Arc::clone(&landing.waiters);
+        let mut batch = Batch { waiters, count: landing.count, ..Batch::default() };
         let operations = requests.iter().map(|it| it.transaction.operations.len()).sum();
         if let Err(error) = unhurried(operations, || self.admit_all(requests, &mut batch)) {
             return self.give_up(&batch, &error);
@@ -382,6 +398,7 @@ impl Worker {
             hash: block.header.hash(),
             transactions: staged,
             bytes: batch.bytes,
+            count: batch.count,
             waiters: Arc::clone(&batch.waiters),
         };
         Ok((Draft(Box::new(block)), flight))

@@ -17,9 +17,16 @@ type Waiting = BoxFuture<'static, Result<Receipt, SubmitError>>;
 /// A node whose disk can be held.
 async fn node() -> (SimulatedDisk, Arc<Node>) {
     let simulated = SimulatedDisk::new();
-    let node = open(&(Arc::new(simulated.clone()) as Arc<dyn Disk>)).await.unwrap();
-    settled(&node).await;
+    let bounds = Bounds { eager: 8, ..Bounds::default() };
+    let node = node_with(&simulated, bounds).await;
     (simulated, node)
+}
+
+async fn node_with(simulated: &SimulatedDisk, bounds: Bounds) -> Arc<Node> {
+    let disk: Arc<dyn Disk> = Arc::new(simulated.clone());
+    let node = Node::open(disk, Some(genesis()), Options { bounds, ..options() }).await.unwrap();
+    settled(&node).await;
+    node
 }
 
 /// Waits until all is applied, the leader's first block too.
@@ -238,11 +245,7 @@ async fn a_fault_takes_along_all_that_is_in_flight() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_more_fly_than_may() {
     let simulated = SimulatedDisk::new();
-    let disk: Arc<dyn Disk> = Arc::new(simulated.clone());
-    let bounds = Bounds { flights: 2, ..Bounds::default() };
-    let options = Options { bounds, ..options() };
-    let node = Node::open(disk, Some(genesis()), options).await.unwrap();
-    settled(&node).await;
+    let node = node_with(&simulated, Bounds { eager: 2, flights: 2, ..Bounds::default() }).await;
     let held = simulated.hold();
     let first = fly(&node, schema(&node, 1, None)).await;
     let second = fly(&node, schema(&node, 2, None)).await;
@@ -259,6 +262,29 @@ async fn no_more_fly_than_may() {
     let receipts = futures::future::join_all(more).await;
     // All that arrived meanwhile made one block.
     assert!(receipts.into_iter().all(|it| it.unwrap().height.0 == first.height.0 + 2));
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_further_block_goes_when_as_many_wait_as_fly() {
+    let simulated = SimulatedDisk::new();
+    let node = node_with(&simulated, Bounds::default()).await;
+    let held = simulated.hold();
+    let height = tip(&node).0;
+    let mut waiting = vec![fly(&node, schema(&node, 1, None)).await];
+    // One waits and one flies, then two and two, then three of four.
+    waiting.push(fly(&node, schema(&node, 2, None)).await);
+    waiting.push(node.submit(schema(&node, 3, None)));
+    waiting.push(fly(&node, schema(&node, 4, None)).await);
+    waiting.extend((5..8).map(|number| node.submit(schema(&node, number, None))));
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(tip(&node).0, height + 3);
+    drop(held);
+    let receipts = futures::future::join_all(waiting).await;
+    let heights: Vec<_> = receipts.into_iter().map(|it| it.unwrap().height.0 - height).collect();
+    assert_eq!(heights, [1, 2, 3, 3, 4, 4, 4]);
     node.shutdown().await;
 }
 
