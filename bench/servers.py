@@ -3,9 +3,11 @@
 import contextlib
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import tempfile
 import time
@@ -20,6 +22,9 @@ class Server:
     name: str
     port: int
     process: subprocess.Popen
+
+    def __init__(self):
+        self.costs = []
 
     def environment(self):
         """What pgbench and psql read. No TLS on either side: both are on this machine."""
@@ -47,9 +52,26 @@ class Server:
         return text
 
     def transactions_per_second(self, *arguments):
-        """pgbench's own figure, without the time to connect."""
-        line = next(l for l in self.pgbench(*arguments).splitlines() if l.startswith("tps = "))
-        return float(line.split()[2])
+        """pgbench's own figure, without the time to connect. Notes what a transaction took of the processors."""
+        before = client_seconds(), self.processor_seconds()
+        lines = self.pgbench(*arguments).splitlines()
+        after = client_seconds(), self.processor_seconds()
+        count = int(next(l for l in lines if l.startswith("number of transactions actually processed:")).split()[5].split("/")[0])
+        self.costs.append([(late - early) / count * 1e6 for early, late in zip(before, after)])
+        return float(next(l for l in lines if l.startswith("tps = ")).split()[2])
+
+    def cost_us(self):
+        """Processor time per transaction of pgbench and of the server, µs, medians over the rounds so far."""
+        return [statistics.median(costs) for costs in zip(*self.costs)]
+
+    def processor_seconds(self):
+        """What the server's processes took so far, those that ended included."""
+        ticks = sum(map(int, stat(self.process_id())[13:17]))
+        for process in children(self.process_id()):
+            # A session's process may end between the list and this look; its parent then has its time.
+            with contextlib.suppress(OSError):
+                ticks += sum(map(int, stat(process)[13:15]))
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def memory_mib(self):
         """Resident memory of the process and its children, MiB; pages shared between them are counted once."""
@@ -69,6 +91,7 @@ class Postgres(Server):
                 "max_connections": "100", "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
 
     def __init__(self):
+        super().__init__()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="bench-postgresql-", dir=WORK))
         self.data = self.folder / "data"
         self.port = free_port()
@@ -109,6 +132,7 @@ class Stele(Server):
     BINARY = os.environ.get("STELE_BENCH_BINARY", "stele")
 
     def __init__(self):
+        super().__init__()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="bench-stele-", dir=WORK))
         self.data = self.folder / "data"
         self.port = free_port()
@@ -157,6 +181,19 @@ def said(command, **options):
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
     return done.stdout
+
+
+def client_seconds():
+    """Processor time of all programs that were run to their end."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def stat(process):
+    """A process' line of figures; the name, which may hold spaces, counts as one."""
+    text = pathlib.Path(f"/proc/{process}/stat").read_text()
+    head, _, tail = text.rpartition(")")
+    return [head, "", *tail.split()]
 
 
 def free_port():

@@ -1,5 +1,6 @@
 """Rows that pgbench measures: single inserts, TPC-B, reads by key. Knows scripts and figures, not how a server starts."""
 
+import os
 import pathlib
 import tempfile
 
@@ -47,10 +48,19 @@ def _pgbench(name, work, at_least, arguments, options, say, prepare, check=lambd
                           lambda: postgres.transactions_per_second(*arguments), say)
         check(stele)
         memory = {server.name: server.memory_mib() for server in (stele, postgres)}
-        return Result(name, work, "PostgreSQL", "tx/s", True, at_least, *figures, memory)
+        return Result(name, work, "PostgreSQL", "tx/s", True, at_least, *figures, memory, _cost(stele, postgres))
     finally:
         stele.close()
         postgres.close()
+
+
+def _cost(stele, postgres):
+    """Where the processors' time goes, and what no server on this machine could pass."""
+    costs = ((server.name, *server.cost_us()) for server in (stele, postgres))
+    texts = [f"pgbench {client:,.0f} and {name} {own:,.0f}" for name, client, own in costs]
+    ceiling = os.cpu_count() / stele.cost_us()[0] * 1e6
+    return (f"processor µs per transaction: {', '.join(texts)}. A server that took none would let this pgbench "
+            f"reach {ceiling:,.0f} tx/s on these processors.")
 
 
 def _scale_10(server):
