@@ -8,6 +8,7 @@ os.environ.setdefault("STELE_BENCH_CACHE", os.path.expanduser("~/.cache/stele/be
 
 import analytics  # noqa: E402  (the cache's place is set first)
 import growth  # noqa: E402
+import keys  # noqa: E402
 import loading  # noqa: E402
 import report  # noqa: E402
 import transactions  # noqa: E402
@@ -23,6 +24,7 @@ ROWS = {
     "verify": verification.verify,
     "opening": verification.opening,
     "growth": growth.growth,
+    "keys": keys.keys,
 }
 
 

@@ -18,7 +18,7 @@ BEGIN, END = "<!-- measured: written by bench/run -->", "<!-- end of what is mea
 
 @dataclasses.dataclass
 class Growth:
-    """The figures of one table at several sizes."""
+    """A table of its own: figures by name, for each size or kind."""
 
     sizes: list
 
@@ -42,8 +42,7 @@ def table(results):
     for growth in (result for result in results if isinstance(result, Growth)):
         names = list(growth.sizes[0])
         lines += ["", "| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-        lines += ["| " + " | ".join(f"{size[name]:,.4g}" if name != "rows" else f"{size[name]:,}" for name in names) + " |"
-                  for size in growth.sizes]
+        lines += ["| " + " | ".join(shown(size[name]) for name in names) + " |" for size in growth.sizes]
     return "\n".join(lines)
 
 
@@ -58,6 +57,10 @@ def write(results):
     page = PAGE.read_text()
     before, after = page.split(BEGIN)[0], page.split(END)[1]
     PAGE.write_text(before + measured + after)
+
+
+def shown(figure):
+    return f"{figure:,.4g}" if isinstance(figure, float) else f"{figure:,}" if isinstance(figure, int) else figure
 
 
 def _middle(figures):
