@@ -48,9 +48,22 @@ def fetch(options, say):
             figures = in_turn(options.rounds, lambda: read(stele), lambda: read(postgres), say)
             memory = {server.name: server.memory_mib() for server in (stele, postgres)}
             yield Result(name, work, "PostgreSQL", "s", False, 1.0, *figures, memory)
+        by_jdbc = lambda server: _by_jdbc(server, load.newest(server))
+        figures = in_turn(options.rounds, lambda: by_jdbc(stele), lambda: by_jdbc(postgres), say)
+        yield Result("fetch-jdbc", "SELECT of 1 million rows through pgjdbc", "PostgreSQL", "s", False, 1.0, *figures, {})
     finally:
         stele.close()
         postgres.close()
+
+
+def _by_jdbc(server, table):
+    """The seconds that pgjdbc took for all rows, by the program's own clock."""
+    url = f"jdbc:postgresql://127.0.0.1:{server.port}/stele?user=stele&password=stele&sslmode=disable"
+    program = pathlib.Path(__file__).with_name("Fetch.java")
+    rows, taken = said(["java", "-cp", os.environ["STELE_BENCH_PGJDBC"], program, url, f"SELECT * FROM {table}"]).split()
+    if int(rows) != ROWS:
+        raise RuntimeError(f"{server.name}: {rows} rows instead of {ROWS}")
+    return float(taken)
 
 
 class Loader:
