@@ -50,7 +50,7 @@ pub fn check_statement<V: View>(
     after: &V,
     touched: &[Touched<'_>],
 ) -> Result<(), Checked<V::Fault>> {
-    rows::check_all(after, touched, &mut Plans::new())
+    rows::check_all(after, touched.iter().copied(), &mut Plans::new())
 }
 
 /// Checks a whole transaction against a state: that what it rests on is alive, that its user may do it,
@@ -110,16 +110,27 @@ impl<V: View> Staged<V> {
         }
         let user = privilege::user(&before, &transaction.user)?;
         let may = privilege::Check::new(&before, user, transaction);
-        // The row that each operation replaces, before it is gone.
-        let mut old: Vec<Option<Row>> = Vec::with_capacity(transaction.operations.len());
+        // The row that each operation replaces, before it is gone; shorter where none of the rest does.
+        let mut old: Vec<Option<Row>> = Vec::new();
         let mut defined = BTreeSet::new();
+        let mut last: Option<(Oid, Arc<Plan>)> = None;
         for (at, operation) in transaction.operations.iter().enumerate() {
             let place = u32::try_from(at)
                 .map_err(|_| Refusal::data("54000", "too many operations in a transaction"))?;
             may.operation(self.catalog(), operation)?;
             if let Some(table) = operation.table() {
-                check_operation(&*self.plan(table)?, operation)?;
+                if last.as_ref().is_none_or(|(known, _)| *known != table) {
+                    let plan = self.plan(table)?;
+                    let same = |operation: &&Operation| operation.table() == Some(table);
+                    let rest = transaction.operations.iter().skip(at).take_while(same);
+                    self.expect(&plan, table, rest.count());
+                    last = Some((table, plan));
+                }
+                if let Some((_, plan)) = &last {
+                    check_operation(plan, operation)?;
+                }
             } else if let Operation::Define { oid, .. } | Operation::Drop { oid } = operation {
+                last = None;
                 if oid.is_temporary() {
                     return Err(Refusal::malformed("a temporary object in a transaction").into());
                 }
@@ -130,30 +141,27 @@ impl<V: View> Staged<V> {
                 }
                 defined.insert(*oid);
             }
-            old.push(match (operation.table(), operation.previous()) {
-                (Some(table), Some(previous)) => self.needed_row(table, previous)?,
-                _ => None,
-            });
+            if let (Some(table), Some(previous)) = (operation.table(), operation.previous()) {
+                old.resize(at, None);
+                old.push(self.needed_row(table, previous)?);
+            }
             let version = VersionId { height, transaction: index, operation: place };
-            self.place(version, at, operation, transaction)?;
+            let plan = last.as_ref().map(|(_, plan)| &**plan);
+            self.place(plan, version, at, operation, transaction)?;
         }
         self.settle_keys();
         for oid in &defined {
             self.catalog().check_references(*oid)?;
         }
         self.check_definitions(&before, &defined)?;
-        let touched: Vec<Touched<'_>> = transaction
-            .operations
-            .iter()
-            .zip(&old)
-            .filter_map(|(operation, old)| {
-                let table = operation.table()?;
-                let gone = self.catalog().table(table).is_none();
-                (!gone).then(|| Touched { table, old: old.as_ref(), new: operation.row() })
-            })
-            .collect();
+        let touched = transaction.operations.iter().enumerate().filter_map(|(at, operation)| {
+            let table = operation.table()?;
+            let gone = !defined.is_empty() && self.catalog().table(table).is_none();
+            let old = old.get(at).and_then(Option::as_ref);
+            (!gone).then(|| Touched { table, old, new: operation.row() })
+        });
         let mut plans = self.plans().clone();
-        rows::check_all(self, &touched, &mut plans)
+        rows::check_all(self, touched, &mut plans)
     }
 
     /// The row that an operation replaces: it must be alive.

@@ -45,13 +45,12 @@ fn overflow() -> Refusal {
 
 /// The number of decimal digits of a magnitude; 0 has none.
 pub(crate) fn digits(magnitude: u128) -> u8 {
-    let (mut n, mut bound) = (0u8, 1u128);
-    while magnitude >= bound {
-        n += 1;
-        let Some(next) = bound.checked_mul(10) else { break };
-        bound = next;
-    }
-    n
+    let last = match u64::try_from(magnitude) {
+        // Most numbers are short, and one register's arithmetic is enough.
+        Ok(short) => short.checked_ilog10(),
+        Err(_) => magnitude.checked_ilog10(),
+    };
+    last.and_then(|last| u8::try_from(last + 1).ok()).unwrap_or(0)
 }
 
 impl Decimal {

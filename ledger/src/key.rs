@@ -101,7 +101,7 @@ fn push_int(out: &mut Vec<u8>, value: i64) {
     let unused = usize::try_from(magnitude.leading_zeros() / 8).unwrap_or(0);
     let used = u8::try_from(8 - unused).unwrap_or(8);
     out.push(if value < 0 { 0x80 - 1 - used } else { 0x80 + used });
-    out.extend(value.to_be_bytes().iter().skip(unused));
+    out.extend_from_slice(value.to_be_bytes().get(unused..).unwrap_or_default());
 }
 
 /// IEEE 754's order as bytes: negative numbers inverted; -0 as 0; NaN above all.

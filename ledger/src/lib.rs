@@ -40,7 +40,7 @@ pub use decimal::Decimal;
 pub use genesis::Genesis;
 pub use hash::Hash;
 pub use refusal::Refusal;
-pub use row::{RowReader, decode_row};
+pub use row::{RowEncoder, RowReader, decode_row};
 pub use rule::Rule;
 pub use signature::{NodeKey, PublicKey};
 pub use staged::{Checked, Staged};

@@ -59,6 +59,40 @@ impl History {
         self.len += 1;
     }
 
+    /// Adds the leaves of another tree behind its own, as if one by one. Gives whether that can be told from the
+    /// peaks: what is there must be a multiple of a power of two that `other` doesn't exceed, as of parts of equal
+    /// size that is one.
+    #[must_use]
+    pub fn join(&mut self, other: &Self) -> bool {
+        let fits = self.len == 0
+            || other
+                .len
+                .checked_next_power_of_two()
+                .is_some_and(|size| self.len.is_multiple_of(size));
+        if !fits {
+            return false;
+        }
+        let mut rest = other.len;
+        for peak in &other.peaks {
+            let size = rest.checked_ilog2().map_or(0, |bits| 1 << bits);
+            rest -= size;
+            self.append_tree(*peak, size);
+        }
+        true
+    }
+
+    /// Adds a perfect tree of so many leaves, a power of two that divides the number of those there are.
+    fn append_tree(&mut self, root: Hash, leaves: u64) {
+        let mut merged = root;
+        for _ in 0..self.len.checked_div(leaves).unwrap_or(0).trailing_ones() {
+            if let Some(left) = self.peaks.pop() {
+                merged = node(left, merged);
+            }
+        }
+        self.peaks.push(merged);
+        self.len += leaves;
+    }
+
     /// How many leaves there are.
     pub fn len(&self) -> u64 {
         self.len

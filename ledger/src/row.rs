@@ -153,20 +153,7 @@ impl<'a> RowLayout<'a> {
     pub fn cell(&self, column: ColumnNumber) -> Result<Cell<'a>, DecodeError> {
         let index = usize::from(column.0).checked_sub(1).ok_or_else(|| cut("column 0"))?;
         let Some((state, bytes)) = self.raw(index)? else { return Ok(Cell::Missing) };
-        match state {
-            State::Null if bytes.is_empty() => Ok(Cell::Null),
-            State::Null => Err(cut("NULL with bytes")),
-            State::Plain => Ok(Cell::Value(bytes)),
-            State::Salted => {
-                let (_, rest) = bytes.split_at_checked(SALT).ok_or_else(|| cut("no salt"))?;
-                match rest.split_first() {
-                    Some((0, [])) => Ok(Cell::Null),
-                    Some((1, value)) => Ok(Cell::Value(value)),
-                    _ => Err(cut("salted column malformed")),
-                }
-            }
-            State::Erased => Ok(Cell::Erased(erased(bytes)?)),
-        }
+        cell_of(state, bytes)
     }
 
     /// Whether the column is committed on its own.
@@ -185,6 +172,24 @@ impl<'a> RowLayout<'a> {
     }
 }
 
+/// A column of this state with these bytes.
+fn cell_of(state: State, bytes: &[u8]) -> Result<Cell<'_>, DecodeError> {
+    match state {
+        State::Null if bytes.is_empty() => Ok(Cell::Null),
+        State::Null => Err(cut("NULL with bytes")),
+        State::Plain => Ok(Cell::Value(bytes)),
+        State::Salted => {
+            let (_, rest) = bytes.split_at_checked(SALT).ok_or_else(|| cut("no salt"))?;
+            match rest.split_first() {
+                Some((0, [])) => Ok(Cell::Null),
+                Some((1, value)) => Ok(Cell::Value(value)),
+                _ => Err(cut("salted column malformed")),
+            }
+        }
+        State::Erased => Ok(Cell::Erased(erased(bytes)?)),
+    }
+}
+
 /// The commitment in an erased column's place.
 fn erased(bytes: &[u8]) -> Result<Hash, DecodeError> {
     Ok(Hash(bytes.try_into().map_err(|_| cut("commitment of the wrong length"))?))
@@ -196,7 +201,45 @@ fn cell_commitment(index: usize, salted: &[u8]) -> Hash {
     hash(Domain::Cell, &[&number.to_le_bytes(), salted])
 }
 
+/// Encodes rows one after the other, in the same working memory.
+#[derive(Debug, Default)]
+pub struct RowEncoder(Builder);
+
+impl RowEncoder {
+    /// As [`Row::encode`].
+    ///
+    /// # Errors
+    /// As of [`Row::encode`].
+    pub fn encode(
+        &mut self,
+        table: &Table,
+        values: &[Value],
+        mut salts: impl FnMut() -> [u8; 16],
+    ) -> Result<Row, Refusal> {
+        if values.len() != table.columns.len() {
+            return Err(Refusal::malformed("a row of the wrong number of columns"));
+        }
+        let builder = &mut self.0;
+        builder.clear();
+        for (column, value) in table.columns.iter().zip(values) {
+            if column.dropped {
+                builder.end_column(State::Null)?;
+            } else if column.redactable {
+                builder.cells.extend_from_slice(&salts());
+                builder.cells.push(u8::from(!value.is_null()));
+                push_cell(&mut builder.cells, &column.kind, value)?;
+                builder.end_column(State::Salted)?;
+            } else {
+                push_cell(&mut builder.cells, &column.kind, value)?;
+                builder.end_column(if value.is_null() { State::Null } else { State::Plain })?;
+            }
+        }
+        Ok(Row { bytes: builder.finish()? })
+    }
+}
+
 /// Builds a row column by column.
+#[derive(Debug, Default)]
 struct Builder {
     states: Vec<u8>,
     ends: Vec<u32>,
@@ -210,6 +253,12 @@ impl Builder {
             ends: Vec::with_capacity(columns),
             cells: Vec::with_capacity(capacity),
         }
+    }
+
+    fn clear(&mut self) {
+        self.states.clear();
+        self.ends.clear();
+        self.cells.clear();
     }
 
     /// Ends a column whose bytes were pushed to `cells`.
@@ -227,7 +276,7 @@ impl Builder {
         Ok(())
     }
 
-    fn finish(self) -> Result<Vec<u8>, Refusal> {
+    fn finish(&self) -> Result<Vec<u8>, Refusal> {
         let count = u16::try_from(self.ends.len())
             .ok()
             .filter(|n| usize::from(*n) <= MAX_COLUMNS)
@@ -246,9 +295,11 @@ impl Builder {
         bytes.push(FORMAT + width);
         bytes.extend_from_slice(&count.to_le_bytes());
         bytes.extend_from_slice(&self.states);
-        for end in &self.ends {
-            let end = end.to_le_bytes();
-            bytes.extend(end.iter().take(usize::from(width)));
+        let ends = self.ends.iter().map(|end| end.to_le_bytes());
+        match width {
+            1 => bytes.extend(ends.map(|[low, ..]| low)),
+            2 => ends.for_each(|[low, high, ..]| bytes.extend_from_slice(&[low, high])),
+            _ => ends.for_each(|end| bytes.extend_from_slice(&end)),
         }
         bytes.extend_from_slice(&self.cells);
         Ok(bytes)
@@ -264,26 +315,9 @@ impl Row {
     pub fn encode(
         table: &Table,
         values: &[Value],
-        mut salts: impl FnMut() -> [u8; 16],
+        salts: impl FnMut() -> [u8; 16],
     ) -> Result<Self, Refusal> {
-        if values.len() != table.columns.len() {
-            return Err(Refusal::malformed("a row of the wrong number of columns"));
-        }
-        let mut builder = Builder::new(values.len(), 16 * values.len());
-        for (column, value) in table.columns.iter().zip(values) {
-            if column.dropped {
-                builder.end_column(State::Null)?;
-            } else if column.redactable {
-                builder.cells.extend_from_slice(&salts());
-                builder.cells.push(u8::from(!value.is_null()));
-                push_cell(&mut builder.cells, &column.kind, value)?;
-                builder.end_column(State::Salted)?;
-            } else {
-                push_cell(&mut builder.cells, &column.kind, value)?;
-                builder.end_column(if value.is_null() { State::Null } else { State::Plain })?;
-            }
-        }
-        Ok(Self { bytes: builder.finish()? })
+        RowEncoder(Builder::new(values.len(), 16 * values.len())).encode(table, values, salts)
     }
 
     /// What the ledger hashes in the row's place: the hash of the row with every redactable column
@@ -337,7 +371,7 @@ impl Row {
             return Err(Refusal::malformed("a row of too many columns"));
         }
         for (index, column) in table.columns.iter().enumerate().take(layout.count) {
-            let (state, _) = layout.raw(index)?.ok_or_else(|| cut("no column"))?;
+            let (state, bytes) = layout.raw(index)?.ok_or_else(|| cut("no column"))?;
             let fits = match state {
                 State::Null => !column.redactable || column.dropped,
                 State::Plain => !column.redactable && !column.dropped,
@@ -350,7 +384,7 @@ impl Row {
                     column.name
                 )));
             }
-            if let Cell::Value(bytes) = layout.cell(column.number)? {
+            if let Cell::Value(bytes) = cell_of(state, bytes)? {
                 cell::check(&column.kind, bytes)?;
             }
         }

@@ -258,6 +258,7 @@ pub(crate) fn block() -> Block {
         stamp: vec![1, 2, 3],
         membership: b"one, two".to_vec(),
         transactions: vec![first, second],
+        hashes: Vec::new(),
         state_digest: Some(Hash([4; 32])),
     };
     tip.next(proposal).unwrap()

@@ -2,6 +2,7 @@
 //! transaction. What is put on top can be taken off again, newest first.
 
 mod keys;
+mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use crate::catalog::{Index, IndexOrigin};
 use crate::row::RowReader;
 use crate::{Catalog, Height, Oid, Operation, Refusal, Row, Transaction, VersionId, View, key};
 use keys::Keys;
+use rows::{Held, Rows};
 
 /// Why a check did not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,37 +48,19 @@ enum Undo {
     Inserted(Oid, VersionId),
     /// A version of the state below was ended.
     Ended(Oid, VersionId),
-    /// A staged row was ended.
-    Removed(Oid, VersionId, Held),
+    /// A staged row was ended. Apart, so that the many steps of a load stay small.
+    Removed(Box<(Oid, VersionId, Held)>),
     /// The catalog was another.
     Catalog(Box<Catalog>),
     /// An index got keys of its own.
     Built(Oid),
 }
 
-/// Where a staged row is kept.
-#[derive(Clone)]
-enum Held {
-    /// Here.
-    Own(Row),
-    /// In a staged transaction, at this operation.
-    Of(Arc<Transaction>, usize),
-}
-
-impl Held {
-    fn row(&self) -> Option<&Row> {
-        match self {
-            Self::Own(row) => Some(row),
-            Self::Of(transaction, at) => transaction.operations.get(*at)?.row(),
-        }
-    }
-}
-
 /// A view with writes on top.
 pub struct Staged<V> {
     base: V,
     catalog: Catalog,
-    rows: BTreeMap<Oid, BTreeMap<VersionId, Held>>,
+    rows: BTreeMap<Oid, Rows>,
     /// Versions of the base that are no longer alive, by table.
     ended: BTreeMap<Oid, BTreeSet<VersionId>>,
     /// Keys of staged rows, by index. Of an index that the base doesn't have: keys of all rows.
@@ -135,15 +119,30 @@ impl<V: View> Staged<V> {
     /// # Errors
     /// When there is no such table, or the row's bytes are damaged.
     pub fn insert(&mut self, table: Oid, version: VersionId, row: Row) -> Result<(), Refusal> {
-        self.put(table, version, Held::Own(row))?;
+        let plan = self.plan(table)?;
+        self.put(&plan, table, version, Held::Own(row))?;
         self.settle_keys();
         Ok(())
     }
 
-    fn put(&mut self, table: Oid, version: VersionId, held: Held) -> Result<(), Refusal> {
+    /// Makes room for so many rows of a table that are about to come.
+    pub(crate) fn expect(&mut self, plan: &Plan, table: Oid, rows: usize) {
+        self.log.reserve(rows);
+        self.rows.entry(table).or_default().reserve(rows);
+        for (index, _) in plan.indexes() {
+            self.keys.entry(index).or_default().reserve(rows);
+        }
+    }
+
+    fn put(
+        &mut self,
+        plan: &Plan,
+        table: Oid,
+        version: VersionId,
+        held: Held,
+    ) -> Result<(), Refusal> {
         let row = held.row().ok_or_else(|| Refusal::malformed("no row"))?;
-        let plan = self.plan(table)?;
-        each_key(&plan, row, |index, key| {
+        each_key(plan, row, |index, key| {
             self.keys.entry(index).or_default().insert(key, version);
         })?;
         self.rows.entry(table).or_default().insert(version, held);
@@ -172,7 +171,7 @@ impl<V: View> Staged<V> {
     /// When a staged row's bytes are damaged.
     pub fn end(&mut self, table: Oid, version: VersionId) -> Result<(), Refusal> {
         if let Some(held) = self.take(table, version)? {
-            self.log.push(Undo::Removed(table, version, held));
+            self.log.push(Undo::Removed(Box::new((table, version, held))));
             return Ok(());
         }
         self.ended.entry(table).or_default().insert(version);
@@ -182,7 +181,7 @@ impl<V: View> Staged<V> {
 
     /// Takes a staged row and its keys out.
     fn take(&mut self, table: Oid, version: VersionId) -> Result<Option<Held>, Refusal> {
-        let Some(held) = self.rows.get_mut(&table).and_then(|rows| rows.remove(&version)) else {
+        let Some(held) = self.rows.get_mut(&table).and_then(|rows| rows.remove(version)) else {
             return Ok(None);
         };
         if let Some(row) = held.row()
@@ -306,12 +305,14 @@ impl<V: View> Staged<V> {
         {
             return Err(Refusal::Superseded { table, version }.into());
         }
-        self.place(version, at, operation, transaction)
+        let plan = operation.table().map(|table| self.plan(table)).transpose()?;
+        self.place(plan.as_deref(), version, at, operation, transaction)
     }
 
-    /// Puts one operation of a transaction on top. What it replaces is alive.
+    /// Puts one operation of a transaction on top. What it replaces is alive; `plan` is its table's.
     pub(crate) fn place(
         &mut self,
+        plan: Option<&Plan>,
         version: VersionId,
         at: usize,
         operation: &Operation,
@@ -320,12 +321,15 @@ impl<V: View> Staged<V> {
         if let (Some(table), Some(previous)) = (operation.table(), operation.previous()) {
             self.end(table, previous)?;
         }
-        match operation {
-            Operation::Insert { table, .. } | Operation::Update { table, .. } => {
-                Ok(self.put(*table, version, Held::Of(Arc::clone(transaction), at))?)
+        match (operation, plan) {
+            (Operation::Insert { table, .. } | Operation::Update { table, .. }, Some(plan)) => {
+                Ok(self.put(plan, *table, version, Held::Of(Arc::clone(transaction), at))?)
             }
-            Operation::Delete { .. } => Ok(()),
-            Operation::Define { .. } | Operation::Drop { .. } | Operation::Lease { .. } => {
+            (Operation::Insert { .. } | Operation::Update { .. }, None) => {
+                Err(Refusal::malformed("a row of no table").into())
+            }
+            (Operation::Delete { .. }, _) => Ok(()),
+            (Operation::Define { .. } | Operation::Drop { .. } | Operation::Lease { .. }, _) => {
                 self.define(operation)
             }
         }
@@ -343,7 +347,7 @@ impl<V: View> Staged<V> {
     }
 
     fn staged_row(&self, table: Oid, version: VersionId) -> Option<&Row> {
-        self.rows.get(&table)?.get(&version)?.row()
+        self.rows.get(&table)?.get(version)?.row()
     }
 
     fn is_ended(&self, table: Oid, version: VersionId) -> bool {
@@ -352,7 +356,9 @@ impl<V: View> Staged<V> {
 
     /// Puts a row back that was ended. That is no write of its own.
     fn put_back(&mut self, table: Oid, version: VersionId, held: Held) {
-        if self.put(table, version, held).is_ok() {
+        if let Ok(plan) = self.plan(table)
+            && self.put(&plan, table, version, held).is_ok()
+        {
             self.log.pop();
         }
     }
@@ -368,7 +374,10 @@ impl<V: View> Staged<V> {
                         ended.remove(&version);
                     }
                 }
-                Some(Undo::Removed(table, version, held)) => self.put_back(table, version, held),
+                Some(Undo::Removed(removed)) => {
+                    let (table, version, held) = *removed;
+                    self.put_back(table, version, held);
+                }
                 Some(Undo::Catalog(before)) => {
                     self.catalog = *before;
                     self.plans.clear();
@@ -440,7 +449,7 @@ impl<V: View> View for Staged<V> {
     }
 
     fn is_empty(&self, table: Oid) -> bool {
-        self.rows.get(&table).is_none_or(BTreeMap::is_empty)
+        self.rows.get(&table).is_none_or(Rows::is_empty)
             && (self.base.catalog().table(table).is_none() || self.base.is_empty(table))
     }
 
@@ -461,12 +470,12 @@ impl<V: View> View for Staged<V> {
                 flow
             })?;
         }
-        for (version, held) in self.rows.get(&table).into_iter().flatten() {
+        for (version, held) in self.rows.get(&table).into_iter().flat_map(Rows::iter) {
             if done {
                 break;
             }
             if let Some(row) = held.row() {
-                done = each(*version, row).is_break();
+                done = each(version, row).is_break();
             }
         }
         Ok(())

@@ -91,6 +91,7 @@ impl LogStore {
             stamp,
             membership,
             transactions,
+            hashes: Vec::new(),
             state_digest: None,
         };
         self.blocks.make(Height(id.index), proposal).map(Arc::new).map_err(to_io)

@@ -18,14 +18,14 @@ use openraft::{Config, Raft, ServerState, SnapshotPolicy, async_runtime::watch::
 use parking_lot::Mutex;
 use storage::{
     BlockFile, BoxFuture, Clock, Damage, Disk, Fault, Head, Index, Order, State, StateConfig,
-    SubmitError, block_file,
+    SubmitError, block_file, parallel,
 };
 
 use crate::{
     codec,
     log_store::LogStore,
     network::Alone,
-    sequencer::{Bounds, Parts, Sequencer},
+    sequencer::{self, Bounds, Parts, Sequencer},
     state_machine::{Chain, StateMachine},
     types::{EntryId, LeaderId, Members, NodeId, Peer, StoredMembers, Types},
 };
@@ -223,12 +223,16 @@ impl Order for Node {
         &self,
         mut transaction: Transaction,
     ) -> BoxFuture<'static, Result<Receipt, SubmitError>> {
-        let mut vouched = || transaction.vouch(&self.key, self.chain, &self.state.catalog());
+        let mut vouched = || {
+            let operations = transaction.operations.len();
+            let tree = sequencer::unhurried(operations, || parallel::tree(&transaction.operations));
+            transaction.vouch(&self.key, self.chain, &self.state.catalog(), &tree?)
+        };
         let queued = match (self.fault(), &self.running) {
             (Some(Fault::DiskFull { .. }), _) => Err(storage::Shortage::Disk.into()),
             (Some(fault), _) => Err(fault.into()),
             (None, Some(running)) => match vouched() {
-                Ok(()) => running.sequencer.submit(transaction),
+                Ok(hash) => running.sequencer.submit(transaction, hash),
                 Err(refusal) => Err(refusal.into()),
             },
             (None, None) => Err(SubmitError::ShuttingDown),
@@ -257,6 +261,7 @@ fn found(blocks: &BlockFile, genesis: Option<Block>, public_key: [u8; 32]) -> Re
         stamp: codec::encode_stamp(&LeaderId { term: 0, node_id: FOUNDER }),
         membership: codec::encode_members(&members).map_err(|error| internal(&error))?,
         transactions: genesis.transactions,
+        hashes: Vec::new(),
         state_digest: genesis.header.state_digest,
     };
     let block = blocks.make(Height(0), proposal)?;

@@ -71,6 +71,7 @@ impl Default for Bounds {
 
 struct Request {
     transaction: Transaction,
+    hash: Hash,
     bytes: u64,
     reply: Reply,
 }
@@ -112,10 +113,11 @@ impl Sequencer {
         Self { queue: Mutex::new(Some(sender)), board, bounds, task }
     }
 
-    /// Queues a transaction.
+    /// Queues a transaction, of which the hash is known.
     pub(crate) fn submit(
         &self,
         transaction: Transaction,
+        hash: Hash,
     ) -> Result<oneshot::Receiver<Result<Receipt, SubmitError>>, SubmitError> {
         let bytes = size_of(&transaction);
         if bytes > self.bounds.transaction_bytes {
@@ -130,7 +132,7 @@ impl Sequencer {
         }
         let (reply, receiver) = oneshot::channel();
         self.board.enter(bytes);
-        match sender.try_send(Request { transaction, bytes, reply }) {
+        match sender.try_send(Request { transaction, hash, bytes, reply }) {
             Ok(()) => Ok(receiver),
             Err(error) => {
                 self.board.leave(1, bytes);
@@ -173,7 +175,7 @@ fn too_large(bytes: u64, bound: u64) -> Refusal {
 }
 
 /// Works on the runtime's own thread; the runtime is told if that takes its time.
-fn unhurried<T>(operations: usize, work: impl FnOnce() -> T) -> T {
+pub(crate) fn unhurried<T>(operations: usize, work: impl FnOnce() -> T) -> T {
     let threads = || Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
     if operations >= LONG && threads() { tokio::task::block_in_place(work) } else { work() }
 }
@@ -194,6 +196,8 @@ struct Worker {
 #[derive(Default)]
 struct Batch {
     transactions: Vec<Arc<Transaction>>,
+    /// Each one's hash.
+    hashes: Vec<Hash>,
     waiters: Arc<Waiters>,
     bytes: u64,
     /// Transactions that were handed in for it.
@@ -344,7 +348,7 @@ impl Worker {
             }
         };
         batch.governance = ahead.governance();
-        for Request { transaction, bytes, reply } in requests {
+        for Request { transaction, hash, bytes, reply } in requests {
             let transaction = Arc::new(transaction);
             if let Some(reply) = ahead.repeated(&state, &transaction, reply) {
                 match ahead.admit(&state, batch.transactions.len(), &transaction) {
@@ -352,6 +356,7 @@ impl Worker {
                         ahead.note(&transaction, &batch.waiters, batch.transactions.len());
                         batch.waiters.push(reply);
                         batch.transactions.push(transaction);
+                        batch.hashes.push(hash);
                         batch.bytes += bytes;
                     }
                     Err(error) => answer(reply, Err(error)),
@@ -380,6 +385,7 @@ impl Worker {
             clock_us: self.parts.clock.now_us(),
             proposer: self.parts.proposer,
             governance: batch.governance,
+            hashes: std::mem::take(&mut batch.hashes),
             ..Proposal::default()
         };
         let (block, staged) = if batch.bytes < LARGE {

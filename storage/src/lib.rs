@@ -31,6 +31,7 @@ mod lookup;
 mod memory;
 mod memory_index;
 pub mod order;
+pub mod parallel;
 mod recovery;
 pub mod scan;
 mod sealer;

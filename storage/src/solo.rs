@@ -131,8 +131,10 @@ impl Order for Solo {
         mut transaction: Transaction,
     ) -> BoxFuture<'static, Result<Receipt, SubmitError>> {
         let chain = self.tip.lock().chain;
-        let vouched = transaction.vouch(&self.key, chain, &self.state.catalog());
-        let outcome = vouched.map_err(Into::into).and_then(|()| self.order(transaction));
+        let vouched = crate::parallel::tree(&transaction.operations)
+            .map_err(Refusal::from)
+            .and_then(|tree| transaction.vouch(&self.key, chain, &self.state.catalog(), &tree));
+        let outcome = vouched.map_err(Into::into).and_then(|_| self.order(transaction));
         Box::pin(async move { outcome })
     }
 }

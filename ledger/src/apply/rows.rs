@@ -90,14 +90,14 @@ fn unchanged(
 }
 
 /// Checks all touched rows on the state after.
-pub(super) fn check_all<V: View>(
+pub(super) fn check_all<'a, V: View>(
     after: &V,
-    touched: &[Touched<'_>],
+    touched: impl Iterator<Item = Touched<'a>> + Clone,
     plans: &mut Plans,
 ) -> Result<(), Checked<V::Fault>> {
     let mut distinct = BTreeSet::new();
     let mut last: Option<(Oid, Arc<Plan>)> = None;
-    for row in touched {
+    for row in touched.clone() {
         let Some(new) = row.new else { continue };
         let plan = match &last {
             Some((table, plan)) if *table == row.table => plan,

@@ -88,15 +88,22 @@ pub struct Proposal {
     pub membership: Vec<u8>,
     /// The transactions, in order.
     pub transactions: Vec<Transaction>,
+    /// The transactions' hashes, where they are known already: one for each, or none.
+    pub hashes: Vec<Hash>,
     /// Digest of the state after the block, if the chain keeps one.
     pub state_digest: Option<Hash>,
 }
 
-/// Root over the transactions, and their number.
-fn body_root(transactions: &[Transaction]) -> Result<(Hash, u32), DecodeError> {
+/// Root over the transactions, and their number. `known` are their hashes, or nothing.
+fn body_root(transactions: &[Transaction], known: &[Hash]) -> Result<(Hash, u32), DecodeError> {
     let mut tree = merkle::History::default();
-    for transaction in transactions {
-        tree.append(transaction.leaf(transaction.hash()?));
+    let is_known = known.len() == transactions.len();
+    for (at, transaction) in transactions.iter().enumerate() {
+        let own = match known.get(at).filter(|_| is_known) {
+            Some(own) => *own,
+            None => transaction.hash()?,
+        };
+        tree.append(transaction.leaf(own));
     }
     let count = u32::try_from(transactions.len())
         .map_err(|_| DecodeError::malformed("too many transactions"))?;
@@ -125,7 +132,8 @@ impl Block {
     /// # Errors
     /// When a row's bytes are damaged.
     pub fn first(proposal: Proposal) -> Result<Self, DecodeError> {
-        let (transactions_root, transaction_count) = body_root(&proposal.transactions)?;
+        let (transactions_root, transaction_count) =
+            body_root(&proposal.transactions, &proposal.hashes)?;
         let header = Header {
             version: VERSION,
             suite: SUITE,
@@ -154,9 +162,18 @@ impl Block {
     /// # Errors
     /// [`LinkError::Body`] or [`LinkError::Damaged`].
     pub fn verify_body(&self) -> Result<(), LinkError> {
+        self.verify_body_of(&[])
+    }
+
+    /// As [`Self::verify_body`]. `hashes` are those of the transactions as they stand here, made by the caller
+    /// from their bytes: one for each, or none.
+    ///
+    /// # Errors
+    /// As of [`Self::verify_body`].
+    pub fn verify_body_of(&self, hashes: &[Hash]) -> Result<(), LinkError> {
         let height = self.header.height.0;
-        let (root, count) =
-            body_root(&self.transactions).map_err(|error| LinkError::Damaged { height, error })?;
+        let (root, count) = body_root(&self.transactions, hashes)
+            .map_err(|error| LinkError::Damaged { height, error })?;
         let differs = |what| Err(LinkError::Body { height, what });
         if count != self.header.transaction_count {
             return differs("number of transactions");

@@ -57,6 +57,25 @@ fn an_altered_body_is_found() {
 }
 
 #[test]
+fn hashes_that_are_known_make_the_same_block() {
+    let sample = block();
+    let hashes: Vec<Hash> = sample.transactions.iter().map(|it| it.hash().unwrap()).collect();
+    let make = |hashes: Vec<Hash>| {
+        let transactions = sample.transactions.clone();
+        Block::first(Proposal { transactions, hashes, ..Proposal::default() }).unwrap()
+    };
+    let plain = make(Vec::new());
+    assert_eq!(make(hashes.clone()).encode(), plain.encode());
+    // Too few are none.
+    assert_eq!(make(hashes[1..].to_vec()).encode(), plain.encode());
+    assert!(plain.verify_body_of(&hashes).is_ok());
+    let mut wrong = hashes;
+    wrong[0].0[0] ^= 1;
+    assert!(plain.verify_body_of(&wrong).is_err());
+    assert!(make(wrong).verify_body().is_err());
+}
+
+#[test]
 fn erasing_a_column_keeps_the_block_valid() {
     let mut erased = block();
     for operation in &mut erased.transactions[0].operations {

@@ -27,6 +27,38 @@ fn frontier_has_the_defined_root() {
 }
 
 #[test]
+fn trees_of_equal_parts_join_to_the_whole() {
+    for n in 0..40 {
+        for part in [1, 2, 4, 8, 16, 32] {
+            let mut joined = History::default();
+            for leaves in leaves(n).chunks(part) {
+                let mut own = History::default();
+                leaves.iter().for_each(|leaf| own.append(*leaf));
+                assert!(joined.join(&own), "{n} leaves in parts of {part}");
+            }
+            let mut whole = History::default();
+            leaves(n).iter().for_each(|leaf| whole.append(*leaf));
+            assert_eq!(joined, whole, "{n} leaves in parts of {part}");
+        }
+    }
+}
+
+#[test]
+fn trees_that_do_not_fit_are_not_joined() {
+    let of = |n| {
+        let mut tree = History::default();
+        leaves(n).iter().for_each(|leaf| tree.append(*leaf));
+        tree
+    };
+    let mut odd = of(3);
+    assert!(!odd.join(&of(2)));
+    assert_eq!(odd, of(3));
+    assert!(!of(4).join(&of(5)));
+    assert!(of(4).join(&of(3)));
+    assert!(of(0).join(&of(3)));
+}
+
+#[test]
 fn inclusion_proofs_verify_and_altered_ones_do_not() {
     for n in 1..40u8 {
         let leaves = leaves(n);

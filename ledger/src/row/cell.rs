@@ -23,7 +23,7 @@ fn damaged(what: &str) -> DecodeError {
 /// Appends the low bytes of a two's complement number, as few as restore it; none for 0.
 fn push_int(out: &mut Vec<u8>, value: i128) {
     let used = significant(value);
-    out.extend(value.to_le_bytes().iter().take(used));
+    out.extend_from_slice(value.to_le_bytes().get(..used).unwrap_or_default());
 }
 
 /// How many bytes [`push_int`] takes.
@@ -82,7 +82,8 @@ fn significant_64(value: i64) -> usize {
 }
 
 fn push_int_64(out: &mut Vec<u8>, value: i64) {
-    out.extend(value.to_le_bytes().iter().take(significant_64(value)));
+    let bytes = value.to_le_bytes();
+    out.extend_from_slice(bytes.get(..significant_64(value)).unwrap_or_default());
 }
 
 /// Appends a value's bytes; nothing for NULL.

@@ -103,6 +103,11 @@ impl Borrow<[u8]> for Entry {
 }
 
 impl Keys {
+    /// Makes room for so many keys that are about to come.
+    pub(super) fn reserve(&mut self, more: usize) {
+        self.recent.reserve(more);
+    }
+
     /// Adds a key. Until [`Self::settle`], each search walks all that was added.
     pub(super) fn insert(&mut self, key: &[u8], version: VersionId) {
         let entry = Entry::new(key, version);

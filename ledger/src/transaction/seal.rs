@@ -49,6 +49,21 @@ impl Operation {
     }
 }
 
+impl Operation {
+    /// The tree over the hashes of these. Those of parts can be made apart, and joined: each part but the last
+    /// must have the same number of operations, a power of two.
+    ///
+    /// # Errors
+    /// When a row's bytes are damaged.
+    pub fn tree(operations: &[Self]) -> Result<merkle::History, DecodeError> {
+        let mut tree = merkle::History::default();
+        for operation in operations {
+            tree.append(operation.hash()?);
+        }
+        Ok(tree)
+    }
+}
+
 impl Transaction {
     /// The hashes of its operations, in order: the leaves of its tree.
     ///
@@ -63,11 +78,12 @@ impl Transaction {
     /// # Errors
     /// When a row's bytes are damaged.
     pub fn hash(&self) -> Result<Hash, DecodeError> {
-        let mut tree = merkle::History::default();
-        for operation in &self.operations {
-            tree.append(operation.hash()?);
-        }
-        Ok(hash(Domain::Transaction, &[&self.preimage(tree.len(), tree.root())]))
+        Ok(self.hash_over(&Operation::tree(&self.operations)?))
+    }
+
+    /// Its hash, given the tree over its operations: see [`Operation::tree`].
+    pub fn hash_over(&self, tree: &merkle::History) -> Hash {
+        hash(Domain::Transaction, &[&self.preimage(tree.len(), tree.root())])
     }
 
     /// What the transaction's hash is of, given its operations' number and root.
@@ -120,15 +136,27 @@ impl Transaction {
 
     /// Makes sure that it is signed as a chain with this catalog takes it: an unsigned one is signed with the
     /// key of the node that serves it; any other must be signed by members (see [`Self::check_signatures`]).
+    /// `tree` is the one over its operations. Gives its hash.
     ///
     /// # Errors
-    /// When it isn't, and when a row's bytes are damaged.
-    pub fn vouch(&mut self, key: &NodeKey, chain: Hash, catalog: &Catalog) -> Result<(), Refusal> {
+    /// When it isn't.
+    pub fn vouch(
+        &mut self,
+        key: &NodeKey,
+        chain: Hash,
+        catalog: &Catalog,
+        tree: &merkle::History,
+    ) -> Result<Hash, Refusal> {
         if self.signature == Signature::NONE && self.endorsements.is_empty() {
-            return Ok(self.sign(key, chain)?);
+            self.member = key.member();
+            let own = self.hash_over(tree);
+            self.signature = key.sign(signed_message(chain, own));
+            return Ok(own);
         }
+        let own = self.hash_over(tree);
         let of = |member| catalog.member_of_hash(member).map(|(_, found)| found.public_key);
-        self.check_signatures(chain, of)
+        self.check_signatures_of(own, chain, of)?;
+        Ok(own)
     }
 
     /// Checks its member's signature and every endorser's, of whom none may stand twice. `key_of` gives the
@@ -141,7 +169,17 @@ impl Transaction {
         chain: Hash,
         key_of: impl Fn(Hash) -> Option<PublicKey>,
     ) -> Result<(), Refusal> {
-        let message = signed_message(chain, self.hash()?);
+        self.check_signatures_of(self.hash()?, chain, key_of)
+    }
+
+    /// As [`Self::check_signatures`], given the transaction's hash.
+    fn check_signatures_of(
+        &self,
+        own: Hash,
+        chain: Hash,
+        key_of: impl Fn(Hash) -> Option<PublicKey>,
+    ) -> Result<(), Refusal> {
+        let message = signed_message(chain, own);
         let check = |member: Hash, signature: &Signature| match key_of(member) {
             None => Err(Refusal::malformed(format!("{member} is no member"))),
             Some(key) if key.member() == member && key.verify(message, signature) => Ok(()),
