@@ -1,10 +1,13 @@
 //! COPY between a client and a table or a query. Bytes are the connection's business: here rows go in
 //! as values and come out as batches.
 
+use std::sync::Arc;
+
 use datafusion::sql::sqlparser::ast;
-use ledger::{Oid, Type};
+use ledger::{Catalog, Oid, Row, Type, Value};
 
 use crate::outcome::{ResultColumn, RowStream};
+use crate::settings::Zone;
 
 /// How COPY's bytes look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,9 +71,33 @@ pub struct CopyIn {
     pub options: CopyOptions,
     pub(crate) table: Oid,
     pub(crate) numbers: Vec<ledger::ColumnNumber>,
+    pub(crate) maker: CopyMaker,
     pub(crate) rows: u64,
     /// `WHERE`: only rows for which it holds are taken.
     pub(crate) filter: Option<Box<(crate::statement::Statement, ast::Expr)>>,
+}
+
+/// Makes rows of values apart from the session, on any thread.
+#[derive(Clone, Debug)]
+pub struct CopyMaker {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) table: Oid,
+    pub(crate) zone: Zone,
+    /// Whether a row's values are all that the row and its locks need.
+    pub(crate) is_plain: bool,
+}
+
+/// Rows that are made as far as that can be done apart from the session.
+#[derive(Debug)]
+pub struct CopyRows(pub(crate) Made);
+
+/// See [`CopyRows`].
+#[derive(Debug)]
+pub(crate) enum Made {
+    /// Encoded, with their keys in each index of the table.
+    Rows { rows: Vec<Arc<Row>>, keys: Vec<(Oid, Vec<Vec<u8>>)> },
+    /// As they came.
+    Values(Vec<Vec<Value>>),
 }
 
 /// Rows on their way out.

@@ -6,6 +6,7 @@ mod check;
 mod conflict;
 mod constant;
 mod copy;
+mod copy_rows;
 mod delete;
 mod insert;
 mod lock;
@@ -156,6 +157,24 @@ impl Session {
         })
     }
 
+    /// Whether the transaction may have so many operations more.
+    fn admit_more(&mut self, operations: usize) -> Result<(), Error> {
+        let limit = self.engine.config.transaction_operations;
+        let bytes = self.engine.config.transaction_bytes;
+        let overlay = &self.transaction_mut().overlay;
+        if overlay.len() + operations > limit {
+            return Err(too_large(limit));
+        }
+        if overlay.bytes() > bytes {
+            return Err(Error::new(
+                "54000",
+                format!("a transaction can have at most {bytes} bytes of rows"),
+            )
+            .with_hint("Write in several transactions."));
+        }
+        Ok(())
+    }
+
     /// Puts changes into the transaction's overlay, and what they changed into `changed`.
     fn apply(
         &mut self,
@@ -170,19 +189,8 @@ impl Session {
         {
             return Err(ledger::Refusal::AppendOnly { table: table.name.clone() }.into());
         }
-        let limit = self.engine.config.transaction_operations;
-        let bytes = self.engine.config.transaction_bytes;
+        self.admit_more(changes.len())?;
         let overlay = &mut self.transaction_mut().overlay;
-        if overlay.len() + changes.len() > limit {
-            return Err(too_large(limit));
-        }
-        if overlay.bytes() > bytes {
-            return Err(Error::new(
-                "54000",
-                format!("a transaction can have at most {bytes} bytes of rows"),
-            )
-            .with_hint("Write in several transactions."));
-        }
         let encode =
             |values: &[Value]| Row::encode(table, values, crate::random::salt).map(Arc::new);
         for change in changes {

@@ -40,7 +40,7 @@ mod transaction;
 pub mod types;
 
 pub use cancel::CancelToken;
-pub use copy::{CopyFormat, CopyIn, CopyOptions, CopyOut};
+pub use copy::{CopyFormat, CopyIn, CopyMaker, CopyOptions, CopyOut, CopyRows};
 pub use engine::{Engine, EngineConfig};
 pub use error::{Error, Notice, Report};
 pub use memory::Spill;

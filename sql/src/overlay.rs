@@ -2,6 +2,7 @@
 //! A copy shares structure, so a savepoint is a copy. It knows neither locks nor statements.
 
 mod key_bytes;
+mod keys;
 #[cfg(test)]
 mod tests;
 
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use imbl::{OrdMap, OrdSet, Vector};
+use imbl::{OrdMap, Vector};
 use ledger::{
     Catalog, ColumnNumber, Height, Object, Oid, Operation, Row, Table, Value, VersionId, View, key,
     row,
@@ -18,6 +19,7 @@ use storage::{Fault, Snapshot};
 
 use crate::Error;
 use key_bytes::KeyBytes;
+use keys::Keys;
 
 /// The height of versions that only their own transaction sees.
 pub(crate) const OWN: Height = Height(u64::MAX);
@@ -53,7 +55,7 @@ struct Own {
     /// Own rows by number.
     rows: OrdMap<u32, OwnRow>,
     /// Own rows by key, in the table's indexes.
-    keys: OrdSet<(Oid, KeyBytes, u32)>,
+    keys: Keys,
     /// Keys of earlier blocks' rows in indexes that the transaction itself made.
     built: OrdMap<Oid, Arc<Built>>,
 }
@@ -61,9 +63,7 @@ struct Own {
 impl Own {
     /// The own rows that have a key in an index.
     fn numbers(&self, index: Oid, key: &[u8]) -> impl Iterator<Item = u32> {
-        let key = KeyBytes::from(key);
-        let (first, last) = ((index, key.clone(), 0), (index, key, u32::MAX));
-        self.keys.range(first..=last).map(|(_, _, number)| *number)
+        self.keys.numbers(index, key).filter(|number| self.rows.contains_key(number))
     }
 }
 
@@ -137,7 +137,7 @@ impl Overlay {
                 OnCommit::DeleteRows => {
                     if let Some(own) = kept.tables.get_mut(table) {
                         own.rows = OrdMap::new();
-                        own.keys = OrdSet::new();
+                        own.keys = Keys::default();
                     }
                 }
                 OnCommit::Drop => {
@@ -252,6 +252,26 @@ impl Overlay {
         self.put(catalog, table, values, OwnRow { row, previous: None })
     }
 
+    /// New rows, with their keys in each index of the table.
+    pub(crate) fn insert_all(
+        &mut self,
+        table: Oid,
+        rows: &[Arc<Row>],
+        keys: &[(Oid, Vec<Vec<u8>>)],
+    ) {
+        let first = self.next;
+        let own = self.tables.entry(table).or_default();
+        for (index, keys) in keys {
+            let keys = keys.iter().map(|key| KeyBytes::from(key.as_slice())).zip(first..).collect();
+            own.keys.extend(*index, keys);
+        }
+        for row in rows {
+            self.bytes += row.bytes.len();
+            own.rows.insert(self.next, OwnRow { row: Arc::clone(row), previous: None });
+            self.next += 1;
+        }
+    }
+
     /// Another version of a row, in the place of `old`.
     pub(crate) fn update(
         &mut self,
@@ -301,7 +321,7 @@ impl Overlay {
         self.bytes = self.bytes.saturating_sub(taken.row.bytes.len());
         for (index, columns) in indexes(catalog, table) {
             let key = KeyBytes::from(key::key_of(old_values, columns).as_slice());
-            own.keys.remove(&(index, key, old.operation));
+            own.keys.remove(index, key, old.operation);
         }
         taken.previous
     }
@@ -312,7 +332,7 @@ impl Overlay {
         let own = self.tables.entry(table).or_default();
         for (index, columns) in indexes(catalog, table) {
             let key = KeyBytes::from(key::key_of(values, columns).as_slice());
-            own.keys.insert((index, key, number));
+            own.keys.insert(index, key, number);
         }
         self.bytes += row.row.bytes.len();
         own.rows.insert(number, row);
@@ -349,7 +369,7 @@ impl Overlay {
                     && let Some(own) = self.tables.get_mut(&index.table)
                 {
                     own.built.remove(oid);
-                    own.keys = own.keys.iter().filter(|(of, _, _)| of != oid).cloned().collect();
+                    own.keys.forget(*oid);
                 }
             }
             _ => {}
@@ -448,7 +468,7 @@ impl Overlay {
         for (number, own_row) in own.rows.clone() {
             let values = row::decode_row(table, &own_row.row).map_err(ledger::Refusal::from)?;
             let key = KeyBytes::from(key::key_of(&values, &index.columns).as_slice());
-            own.keys.insert((oid, key, number));
+            own.keys.insert(oid, key, number);
         }
         own.built.insert(oid, Arc::new(built));
         Ok(())
@@ -478,14 +498,11 @@ impl Overlay {
             }
         }
         let mut last: Option<&[u8]> = None;
-        for (of, key, number) in own.keys.range((index, KeyBytes::default(), 0)..) {
-            if *of != index {
-                break;
-            }
-            let key = key.as_slice();
+        // What is in a run came after the index was made, and was looked for then.
+        for (key, number) in own.keys.in_tree(index) {
             let again = last == Some(key);
             last = Some(key);
-            let first = own.rows.get(number).filter(|_| again);
+            let first = own.rows.get(&number).filter(|_| again);
             let Some(first) = first else { continue };
             let values = row::decode_row(table, &first.row).map_err(ledger::Refusal::from)?;
             let values: Vec<Value> = definition
@@ -609,6 +626,13 @@ impl<'a> Sight<'a> {
     }
 }
 
+impl Sight<'_> {
+    /// Whether it is known that earlier blocks have no row alive of a table.
+    fn began_empty(&self, table: Oid) -> bool {
+        self.snapshot.catalog().table(table).is_none() || self.snapshot.is_empty(table)
+    }
+}
+
 impl View for Sight<'_> {
     type Fault = Fault;
 
@@ -624,6 +648,18 @@ impl View for Sight<'_> {
             return Ok(None);
         }
         self.snapshot.alive(table, version)
+    }
+
+    fn is_distinct(&self, index: Oid) -> bool {
+        let Some(table) = self.catalog().index(index).map(|index| index.table) else {
+            return false;
+        };
+        let own = self.overlay.tables.get(&table);
+        self.began_empty(table) && own.is_none_or(|own| own.keys.are_distinct(index))
+    }
+
+    fn is_empty(&self, table: Oid) -> bool {
+        self.began_empty(table) && self.overlay.row_count(table) == 0
     }
 
     fn scan(

@@ -1,14 +1,15 @@
 //! COPY FROM and COPY TO.
 
-use arrow::array::AsArray;
+use std::sync::Arc;
+
 use datafusion::sql::sqlparser::ast;
+use ledger::Column;
 use ledger::catalog::Privilege;
-use ledger::{Column, Value};
 
 use super::select::{item, relation, select_from};
-use super::{Change, Settled, table_of};
+use super::table_of;
 use crate::Error;
-use crate::copy::{CopyFormat, CopyIn, CopyOptions, CopyOut};
+use crate::copy::{CopyFormat, CopyIn, CopyMaker, CopyOptions, CopyOut};
 use crate::outcome::{Outcome, ResultColumn};
 use crate::read::{self, PlanOptions};
 use crate::session::Session;
@@ -108,8 +109,16 @@ impl Session {
                 Some(Box::new((statement.clone(), filter.clone())))
             }
         };
+        // All columns, as the table has them, and no key of another table to be locked: the most common COPY by far.
+        let is_plain = filter.is_none()
+            && table.foreign_keys.is_empty()
+            && table.columns.iter().all(|column| !column.dropped)
+            && copied.iter().map(|own| own.number).eq(table.columns.iter().map(|own| own.number));
+        let zone = self.zone();
+        let maker = CopyMaker { catalog: Arc::clone(&catalog), table: oid, zone, is_plain };
         Ok(Outcome::CopyIn(CopyIn {
             filter,
+            maker,
             columns: copied.iter().map(|own| (own.name.clone(), own.kind.clone())).collect(),
             options,
             table: oid,
@@ -119,19 +128,8 @@ impl Session {
     }
 }
 
-/// A value that was given for a column.
-fn value_of(column: &Column, value: Value, zone: &crate::settings::Zone) -> Result<Value, Error> {
-    Ok(match value {
-        Value::Text(text) if column.kind == ledger::Type::Text && !text.contains('\0') => {
-            Value::Text(text)
-        }
-        Value::Text(text) => Value::parse(&text, &column.kind, zone)?,
-        value => value.assign_in(&column.kind, zone)?,
-    })
-}
-
 /// The condition as a column.
-fn holds(filter: &ast::Expr) -> Vec<ast::SelectItem> {
+pub(super) fn holds(filter: &ast::Expr) -> Vec<ast::SelectItem> {
     vec![ast::SelectItem::UnnamedExpr(filter.clone())]
 }
 
@@ -176,104 +174,4 @@ fn places(names: &[&str], wanted: &[String], option: &str) -> Result<Vec<usize>,
             })
         })
         .collect()
-}
-
-impl CopyIn {
-    /// Takes rows of the copied columns' values, each of its column's type or a text to be read as it.
-    ///
-    /// # Errors
-    /// Refusals of the rules, bounds (54000), cancel. The COPY is over then, and nothing of it stays.
-    pub async fn push(
-        &mut self,
-        session: &mut Session,
-        rows: Vec<Vec<Value>>,
-    ) -> Result<(), Error> {
-        let bounds = session.bounds.clone();
-        bounds.within(Box::pin(self.take(session, rows))).await
-    }
-
-    async fn take(&mut self, session: &mut Session, rows: Vec<Vec<Value>>) -> Result<(), Error> {
-        let catalog = session.catalog()?;
-        let table = table_of(&catalog, self.table)?;
-        let zone = session.zone();
-        // All columns, as the table has them: the most common COPY by far.
-        let in_order = table.columns.iter().all(|column| !column.dropped)
-            && self.numbers.iter().eq(table.columns.iter().map(|column| &column.number));
-        let mut changes = Vec::with_capacity(rows.len());
-        for row in rows {
-            if row.len() != self.numbers.len() {
-                return Err(Error::new("22P04", "a row with another number of columns"));
-            }
-            let mut values = row.into_iter().zip(&self.numbers);
-            let mut after = Vec::with_capacity(table.columns.len());
-            if in_order {
-                for (column, (value, _)) in table.columns.iter().zip(values) {
-                    after.push(value_of(column, value, &zone)?);
-                }
-                changes.push(Change::Insert { after });
-                continue;
-            }
-            let mut given: Vec<Option<Value>> = vec![None; table.columns.len()];
-            values.try_for_each(|(value, number)| {
-                let column = super::insert::column_of(table, *number)?;
-                let value = value_of(column, value, &zone)?;
-                if let Some(slot) = given.get_mut(usize::from(number.0).wrapping_sub(1)) {
-                    *slot = Some(value);
-                }
-                Ok::<(), Error>(())
-            })?;
-            for (column, value) in table.columns.iter().zip(given) {
-                after.push(match value {
-                    _ if column.dropped => Value::Null,
-                    Some(value) => value,
-                    None => session.default_of(column).await?,
-                });
-            }
-            changes.push(Change::Insert { after });
-        }
-        let changes = self.kept(session, table, changes).await?;
-        self.rows += changes.len() as u64;
-        match session.settle(self.table, &changes).await? {
-            Settled::Done => Ok(()),
-            Settled::Stale => Err(Error::internal("an insert can't be stale")),
-        }
-    }
-
-    /// The rows for which WHERE holds.
-    async fn kept(
-        &self,
-        session: &mut Session,
-        table: &ledger::Table,
-        changes: Vec<Change>,
-    ) -> Result<Vec<Change>, Error> {
-        let Some((statement, filter)) = self.filter.as_deref() else { return Ok(changes) };
-        let rows: Vec<&[Value]> = changes.iter().map(Change::row).collect();
-        let items = holds(filter);
-        let (_, batches) = session
-            .evaluate_over(statement, self.table, table, &table.name, &rows, &items, &[])
-            .await?;
-        let mut held = Vec::with_capacity(changes.len());
-        for batch in &batches {
-            let column = batch.column(0).as_boolean_opt();
-            let column = column.ok_or_else(|| {
-                Error::new("42804", "argument of COPY FROM WHERE must be type boolean")
-            })?;
-            held.extend(column.iter().map(|value| value == Some(true)));
-        }
-        Ok(changes.into_iter().zip(held).filter(|(_, held)| *held).map(|(row, _)| row).collect())
-    }
-
-    /// All rows are in; gives the tag. The transaction's end commits them.
-    ///
-    /// # Errors
-    /// None now; bounds of later versions.
-    pub async fn finish(self, session: &mut Session) -> Result<String, Error> {
-        session.bounds.check()?;
-        Ok(format!("COPY {}", self.rows))
-    }
-
-    /// The client gave up (57014): the caller tells it and calls `Session::fail`.
-    pub fn abort(self, message: &str) -> Error {
-        Error::new("57014", format!("COPY from stdin failed: {message}"))
-    }
 }

@@ -1,19 +1,93 @@
 //! COPY between the client and the engine.
 
+use bytes::BytesMut;
 use ledger::Value;
-use sql::{CopyIn, CopyOut};
+use sql::{CopyIn, CopyMaker, CopyOut, CopyRows};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::super::copy::{Layout, Reader, Writer};
 use super::super::encode::{Format, Rows, Shape};
-use super::super::error::Problem;
+use super::super::error::{self, Problem};
 use super::super::message::Message;
 use super::super::reply;
 use super::super::wire::{FULL, Stream};
 use super::{Session, Stop};
 
-/// Rows are handed to the engine when there are so many of them, or their text is so long.
-const ROWS: usize = 4096;
-const BYTES: usize = 4 << 20;
+/// Bytes of a COPY that are read at a time, apart from the session: the next ones come in meanwhile, and those
+/// before become rows. What is shorter as a whole is read at once.
+const PIECE: usize = 256 << 10;
+
+/// What is under way between the client's bytes and the transaction, in order.
+struct Load {
+    maker: CopyMaker,
+    /// The newest piece; the reader comes back with its rows.
+    reading: Reading,
+    /// The piece before, as rows.
+    making: Option<JoinHandle<Result<CopyRows, sql::Error>>>,
+}
+
+enum Reading {
+    Idle(Box<Reader>),
+    Busy(JoinHandle<(Box<Reader>, Result<Values, Problem>)>),
+    /// It failed.
+    Over,
+}
+
+type Values = Vec<Vec<Value>>;
+
+impl Load {
+    fn new(maker: CopyMaker, reader: Reader) -> Self {
+        Self { maker, reading: Reading::Idle(Box::new(reader)), making: None }
+    }
+
+    /// Reads a piece beside all else; gives the rows of an earlier one that are ready for the engine.
+    async fn read(&mut self, piece: BytesMut) -> Result<Option<CopyRows>, Stop> {
+        let (mut reader, values) = self.reader().await?;
+        self.reading = Reading::Busy(spawn_blocking(move || {
+            let mut values = Vec::new();
+            let result = reader.push(&piece, &mut values);
+            (reader, result.map(|()| values))
+        }));
+        self.make(values).await
+    }
+
+    /// The reader, once it has read what it was given, with the rows of that.
+    async fn reader(&mut self) -> Result<(Box<Reader>, Values), Stop> {
+        match std::mem::replace(&mut self.reading, Reading::Over) {
+            Reading::Idle(reader) => Ok((reader, Values::new())),
+            Reading::Busy(busy) => {
+                let (reader, values) = joined(busy.await)?;
+                Ok((reader, values?))
+            }
+            Reading::Over => Err(Problem::error("XX000", "a COPY that failed goes on").into()),
+        }
+    }
+
+    /// Makes rows beside all else; gives those that were made before.
+    async fn make(&mut self, values: Values) -> Result<Option<CopyRows>, Stop> {
+        let before = self.made().await?;
+        if !values.is_empty() {
+            let maker = self.maker.clone();
+            self.making = Some(spawn_blocking(move || maker.make(values)));
+        }
+        Ok(before)
+    }
+
+    async fn made(&mut self) -> Result<Option<CopyRows>, Stop> {
+        match self.making.take() {
+            Some(making) => Ok(Some(joined(making.await)??)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// What a thread beside the session came to; its panic is the statement's error, as the session's own would be.
+fn joined<T>(result: Result<T, JoinError>) -> Result<T, Problem> {
+    result.map_err(|error| match error.try_into_panic() {
+        Ok(panic) => error::of_panic(panic.as_ref()),
+        Err(error) => Problem::error("XX000", error.to_string()),
+    })
+}
 
 impl<S: Stream> Session<S> {
     /// Takes rows from the client until it says that there are no more; the command's tag.
@@ -21,27 +95,29 @@ impl<S: Stream> Session<S> {
         let layout = Layout::new(copy.options.clone());
         reply::copy_begins(&mut self.wire.output, b'G', layout.code(), copy.columns.len());
         self.flush().await?;
-        let mut reader = Reader::new(layout, copy.columns.clone(), self.zone());
+        let reader = Reader::new(layout, copy.columns.clone(), self.zone());
+        let mut load = Load::new(copy.maker(), reader);
         let mut copy = copy;
         // After an error nothing of it stays: the session's failure ends its transaction.
-        self.copy_rows(&mut copy, &mut reader).await?;
+        if let Err(stop) = self.copy_rows(&mut copy, &mut load).await {
+            // What came before it is looked at first: it may be wrong, too.
+            if let Stop::Problem(_) = stop
+                && let Some(rows) = load.made().await?
+            {
+                self.push(&mut copy, rows).await?;
+            }
+            return Err(stop);
+        }
         super::guarded(copy.finish(&mut self.sql)).await
     }
 
-    async fn copy_rows(&mut self, copy: &mut CopyIn, reader: &mut Reader) -> Result<(), Stop> {
-        let mut rows = Vec::new();
-        let mut bytes = 0;
+    async fn copy_rows(&mut self, copy: &mut CopyIn, load: &mut Load) -> Result<(), Stop> {
+        let mut piece = BytesMut::new();
         loop {
             let frame = self.copy_frame().await?;
             match Message::decode(frame.kind, frame.body)? {
-                Message::CopyData(data) => {
-                    reader.push(&data, &mut rows)?;
-                    bytes += data.len();
-                }
-                Message::CopyDone => {
-                    reader.finish(&mut rows)?;
-                    return self.push(copy, rows).await;
-                }
+                Message::CopyData(data) => piece.extend_from_slice(&data),
+                Message::CopyDone => return self.copy_rest(copy, load, &piece).await,
                 Message::CopyFail(reason) => {
                     let message = format!("COPY from stdin failed: {reason}");
                     return Err(Problem::error("57014", message).into());
@@ -55,11 +131,33 @@ impl<S: Stream> Session<S> {
                     return Err(Problem::error("08P01", message).into());
                 }
             }
-            if rows.len() >= ROWS || bytes >= BYTES {
-                self.push(copy, std::mem::take(&mut rows)).await?;
-                bytes = 0;
+            if piece.len() >= PIECE {
+                let full = std::mem::replace(&mut piece, BytesMut::with_capacity(PIECE));
+                if let Some(rows) = load.read(full).await? {
+                    self.push(copy, rows).await?;
+                }
             }
         }
+    }
+
+    /// The client has no more: what is under way, and the last bytes.
+    async fn copy_rest(
+        &mut self,
+        copy: &mut CopyIn,
+        load: &mut Load,
+        last: &[u8],
+    ) -> Result<(), Stop> {
+        let (mut reader, mut values) = load.reader().await?;
+        let read = reader.push(last, &mut values).and_then(|()| reader.finish(&mut values));
+        if let Some(rows) = load.made().await? {
+            self.push(copy, rows).await?;
+        }
+        read?;
+        if values.is_empty() {
+            return Ok(());
+        }
+        let rows = load.maker.make(values)?;
+        self.push(copy, rows).await
     }
 
     /// The client's next message; a cancel is heard while waiting for it. A COPY is something in progress:
@@ -75,10 +173,7 @@ impl<S: Stream> Session<S> {
         }
     }
 
-    async fn push(&mut self, copy: &mut CopyIn, rows: Vec<Vec<Value>>) -> Result<(), Stop> {
-        if rows.is_empty() {
-            return Ok(());
-        }
+    async fn push(&mut self, copy: &mut CopyIn, rows: CopyRows) -> Result<(), Stop> {
         super::guarded(copy.push(&mut self.sql, rows)).await
     }
 
