@@ -127,3 +127,76 @@ fn a_million_rows() {
     assert!(!output.status.success());
     expect(&mut client, "SELECT count(*) FROM measure", &rows.to_string());
 }
+
+/// Rows enough for several pieces, each of which is read and made into rows beside the others.
+const MANY: u32 = 9_000;
+
+#[test]
+fn what_is_wrong_is_found_wherever_it_stands() {
+    let server = Server::start();
+    let file = server.scratch().join("loaded.csv");
+    let mut client = server.client();
+    client.run("CREATE TABLE loaded (id int PRIMARY KEY, part int, note text NOT NULL)").unwrap();
+    client.run("CREATE INDEX ON loaded (part)").unwrap();
+    let copy = format!("\\copy loaded from '{}' with (format csv)", file.display());
+    let failure = |lines: &[String]| {
+        fs::write(&file, lines.concat()).unwrap();
+        let output = psql(&server.address())
+            .args(["-v", "VERBOSITY=verbose", "-c", &copy])
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let good: Vec<String> = (0..MANY).map(|n| format!("{n},{},row {n:080}\n", n % 7)).collect();
+    let with = |changes: &[(u32, &str)]| {
+        let mut lines = good.clone();
+        for (line, text) in changes {
+            lines[*line as usize] = format!("{text}\n");
+        }
+        lines
+    };
+    // A key that an earlier piece had, that the same piece had, and that comes before all others.
+    for twice in [(MANY - 1, "7,0,twice"), (MANY - 1, "8990,0,twice"), (5000, "4999,0,twice")] {
+        let told = failure(&with(&[twice]));
+        assert!(told.contains("23505") && told.contains("already exists"), "{told}");
+    }
+    // What comes first is told, though the rest was read already.
+    let told = failure(&with(&[(100, "99,0,twice"), (7000, "x,0,wrong")]));
+    assert!(told.contains("23505"), "{told}");
+    let told = failure(&with(&[(100, "x,0,wrong"), (7000, "99,0,twice")]));
+    assert!(told.contains("22P02") && told.contains("COPY, line 101, column id: \"x\""), "{told}");
+    let told = failure(&with(&[(7000, "7000,0,")]));
+    assert!(told.contains("23502"), "{told}");
+    expect(&mut client, "SELECT count(*) FROM loaded", "0");
+
+    // In any order, and with changes of the same transaction on top.
+    let turned: Vec<String> = good.iter().rev().cloned().collect();
+    for lines in [&good, &turned] {
+        fs::write(&file, lines.concat()).unwrap();
+        let output = said(psql(&server.address()).args([
+            "-q",
+            "-c",
+            "BEGIN",
+            "-c",
+            &copy,
+            "-c",
+            "UPDATE loaded SET id = id + 1000000 WHERE id < 10",
+            "-c",
+            "DELETE FROM loaded WHERE id = 10",
+            "-c",
+            "INSERT INTO loaded VALUES (3, 3, 'again')",
+            "-c",
+            "COMMIT",
+        ]));
+        assert_eq!(output, "");
+        let taken = client.run("INSERT INTO loaded VALUES (1000005, 0, '')").unwrap_err();
+        assert_eq!(taken.sqlstate, "23505");
+        expect(
+            &mut client,
+            "SELECT count(*), sum(id), count(*) FILTER (WHERE part = 3) FROM loaded",
+            "9000|50495493|1286",
+        );
+        client.run("TRUNCATE loaded").unwrap();
+    }
+}

@@ -29,6 +29,15 @@ pub const MAX_STATEMENT: usize = 64 * 1024;
 /// Bytes of an idempotency key.
 pub const MAX_IDEMPOTENCY_KEY: usize = 255;
 
+/// Operations from which on a transaction is a large one: its rows are checked in themselves before all else.
+const MANY: usize = if cfg!(test) { 4 } else { 4096 };
+
+/// Runs a check on all of some operations, in parts if it likes, and gives what the first part says that says no.
+pub type Share<'a> = &'a dyn Fn(&[Operation], Check<'_>) -> Result<(), Refusal>;
+
+/// A check of operations, each for itself.
+pub type Check<'a> = &'a (dyn Fn(&[Operation]) -> Result<(), Refusal> + Sync);
+
 /// A row that a statement or a transaction touched: what stood before it, and what stands now.
 #[derive(Clone, Copy, Debug)]
 pub struct Touched<'a> {
@@ -50,7 +59,7 @@ pub fn check_statement<V: View>(
     after: &V,
     touched: &[Touched<'_>],
 ) -> Result<(), Checked<V::Fault>> {
-    rows::check_all(after, touched.iter().copied(), &mut Plans::new())
+    rows::check_all(after, touched.iter().copied(), false, &mut Plans::new())
 }
 
 /// Checks a whole transaction against a state: that what it rests on is alive, that its user may do it,
@@ -89,8 +98,22 @@ impl<V: View> Staged<V> {
         index: u32,
         transaction: &Arc<Transaction>,
     ) -> Result<(), Checked<V::Fault>> {
+        self.admit_by(height, index, transaction, &|operations, check| check(operations))
+    }
+
+    /// As [`Staged::admit`], with a say in how the rows of a large transaction are checked.
+    ///
+    /// # Errors
+    /// As of [`Staged::admit`].
+    pub fn admit_by(
+        &mut self,
+        height: Height,
+        index: u32,
+        transaction: &Arc<Transaction>,
+        share: Share<'_>,
+    ) -> Result<(), Checked<V::Fault>> {
         let mark = self.mark();
-        let checked = self.try_admit(height, index, transaction);
+        let checked = self.try_admit(height, index, transaction, share);
         if checked.is_err() {
             self.undo_to(mark);
         }
@@ -102,6 +125,7 @@ impl<V: View> Staged<V> {
         height: Height,
         index: u32,
         transaction: &Arc<Transaction>,
+        share: Share<'_>,
     ) -> Result<(), Checked<V::Fault>> {
         check_texts(transaction)?;
         let before = self.catalog().clone();
@@ -110,6 +134,7 @@ impl<V: View> Staged<V> {
         }
         let user = privilege::user(&before, &transaction.user)?;
         let may = privilege::Check::new(&before, user, transaction);
+        let checked_alone = self.check_apart(&may, transaction, share)?;
         // The row that each operation replaces, before it is gone; shorter where none of the rest does.
         let mut old: Vec<Option<Row>> = Vec::new();
         let mut defined = BTreeSet::new();
@@ -117,16 +142,18 @@ impl<V: View> Staged<V> {
         for (at, operation) in transaction.operations.iter().enumerate() {
             let place = u32::try_from(at)
                 .map_err(|_| Refusal::data("54000", "too many operations in a transaction"))?;
-            may.operation(self.catalog(), operation)?;
+            if !checked_alone {
+                may.operation(self.catalog(), operation)?;
+            }
             if let Some(table) = operation.table() {
                 if last.as_ref().is_none_or(|(known, _)| *known != table) {
                     let plan = self.plan(table)?;
                     let same = |operation: &&Operation| operation.table() == Some(table);
                     let rest = transaction.operations.iter().skip(at).take_while(same);
-                    self.expect(&plan, table, rest.count());
+                    self.expect(&plan, rest.count());
                     last = Some((table, plan));
                 }
-                if let Some((_, plan)) = &last {
+                if let (Some((_, plan)), false) = (&last, checked_alone) {
                     check_operation(plan, operation)?;
                 }
             } else if let Operation::Define { oid, .. } | Operation::Drop { oid } = operation {
@@ -161,7 +188,38 @@ impl<V: View> Staged<V> {
             (!gone).then(|| Touched { table, old, new: operation.row() })
         });
         let mut plans = self.plans().clone();
-        rows::check_all(self, touched, &mut plans)
+        rows::check_all(self, touched, checked_alone, &mut plans)
+    }
+
+    /// Checks all operations of a large transaction that only writes rows, as far as they need no other rows: whether
+    /// they may be done, and whether each row is right in itself. Gives whether it is such a transaction.
+    fn check_apart(
+        &mut self,
+        may: &privilege::Check<'_>,
+        transaction: &Transaction,
+        share: Share<'_>,
+    ) -> Result<bool, Checked<V::Fault>> {
+        let operations = &transaction.operations;
+        if operations.len() < MANY || operations.iter().any(|it| it.table().is_none()) {
+            return Ok(false);
+        }
+        let mut last = None;
+        for operation in operations {
+            may.operation(self.catalog(), operation)?;
+            if let Some(table) = operation.table().filter(|table| last != Some(*table)) {
+                self.plan(table)?;
+                last = Some(table);
+            }
+        }
+        let (catalog, plans) = (self.catalog(), self.plans());
+        let check = |operation: &Operation| {
+            let plan = operation.table().and_then(|table| plans.get(&table));
+            let plan = plan.ok_or_else(|| Refusal::malformed("a row of no table"))?;
+            check_operation(plan, operation)?;
+            operation.row().map_or(Ok(()), |row| check_row(catalog, plan.table(), row))
+        };
+        share(operations, &|part| part.iter().try_for_each(check))?;
+        Ok(true)
     }
 
     /// The row that an operation replaces: it must be alive.
@@ -207,7 +265,9 @@ impl<V: View> Staged<V> {
         let plan = plan(&mut Plans::new(), self.catalog(), table)?;
         let mut result = Ok(());
         self.scan(table, &mut |_, row| {
-            result = rows::check_new(self, &plan, &BTreeSet::new(), None, row)
+            result = check_row(self.catalog(), plan.table(), row)
+                .map_err(Checked::Refused)
+                .and_then(|()| rows::check_keys(self, &plan, &BTreeSet::new(), None, row))
                 .and_then(|()| rows::check_parents(self, &plan, None, row));
             if result.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })

@@ -44,8 +44,8 @@ pub struct Mark(usize);
 
 /// One step back.
 enum Undo {
-    /// A row was put in.
-    Inserted(Oid, VersionId),
+    /// So many rows were put in, under this version and those of the operations behind it.
+    Inserted(Oid, VersionId, u32),
     /// A version of the state below was ended.
     Ended(Oid, VersionId),
     /// A staged row was ended. Apart, so that the many steps of a load stay small.
@@ -126,9 +126,7 @@ impl<V: View> Staged<V> {
     }
 
     /// Makes room for so many rows of a table that are about to come.
-    pub(crate) fn expect(&mut self, plan: &Plan, table: Oid, rows: usize) {
-        self.log.reserve(rows);
-        self.rows.entry(table).or_default().reserve(rows);
+    pub(crate) fn expect(&mut self, plan: &Plan, rows: usize) {
         for (index, _) in plan.indexes() {
             self.keys.entry(index).or_default().reserve(rows);
         }
@@ -145,9 +143,20 @@ impl<V: View> Staged<V> {
         each_key(plan, row, |index, key| {
             self.keys.entry(index).or_default().insert(key, version);
         })?;
+        let goes_on = matches!(held, Held::Of(..)) && self.goes_on(table, version);
         self.rows.entry(table).or_default().insert(version, held);
-        self.log.push(Undo::Inserted(table, version));
+        match self.log.last_mut() {
+            Some(Undo::Inserted(_, _, count)) if goes_on => *count += 1,
+            _ => self.log.push(Undo::Inserted(table, version, 1)),
+        }
         Ok(())
+    }
+
+    /// Whether the last step put in the row of the operation before. Nobody marks a place within a transaction.
+    fn goes_on(&self, table: Oid, version: VersionId) -> bool {
+        let Some(Undo::Inserted(of, first, count)) = self.log.last() else { return false };
+        let next = first.operation.checked_add(*count);
+        *of == table && next.is_some_and(|operation| version == VersionId { operation, ..*first })
     }
 
     /// Puts the keys of rows that were put in into order, before many are looked for.
@@ -347,7 +356,7 @@ impl<V: View> Staged<V> {
     }
 
     fn staged_row(&self, table: Oid, version: VersionId) -> Option<&Row> {
-        self.rows.get(&table)?.get(version)?.row()
+        self.rows.get(&table)?.get(version)
     }
 
     fn is_ended(&self, table: Oid, version: VersionId) -> bool {
@@ -358,8 +367,10 @@ impl<V: View> Staged<V> {
     fn put_back(&mut self, table: Oid, version: VersionId, held: Held) {
         if let Ok(plan) = self.plan(table)
             && self.put(&plan, table, version, held).is_ok()
+            && let Some(Undo::Inserted(table, first, count)) = self.log.pop()
+            && count > 1
         {
-            self.log.pop();
+            self.log.push(Undo::Inserted(table, first, count - 1));
         }
     }
 
@@ -367,8 +378,13 @@ impl<V: View> Staged<V> {
     pub fn undo_to(&mut self, mark: Mark) {
         while self.log.len() > mark.0 {
             match self.log.pop() {
-                // Its keys went in, so they are read again without damage.
-                Some(Undo::Inserted(table, version)) => drop(self.take(table, version)),
+                Some(Undo::Inserted(table, first, count)) => {
+                    for place in (0..count).rev() {
+                        let operation = first.operation + place;
+                        // Its keys went in, so they are read again without damage.
+                        drop(self.take(table, VersionId { operation, ..first }));
+                    }
+                }
                 Some(Undo::Ended(table, version)) => {
                     if let Some(ended) = self.ended.get_mut(&table) {
                         ended.remove(&version);
@@ -470,13 +486,11 @@ impl<V: View> View for Staged<V> {
                 flow
             })?;
         }
-        for (version, held) in self.rows.get(&table).into_iter().flat_map(Rows::iter) {
+        for (version, row) in self.rows.get(&table).into_iter().flat_map(Rows::iter) {
             if done {
                 break;
             }
-            if let Some(row) = held.row() {
-                done = each(version, row).is_break();
-            }
+            done = each(version, row).is_break();
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 
 use std::{num::NonZero, thread};
 
-use ledger::{DecodeError, Operation, merkle::History};
+use ledger::{DecodeError, Operation, Refusal, apply::Check, merkle::History};
 
 #[cfg(test)]
 mod tests;
@@ -14,8 +14,11 @@ const PART: usize = if cfg!(test) { 4 } else { 8192 };
 /// Runs `work` on parts of a list, on as many threads as there are cores (this one among them), and gives the
 /// results in order. A list of one part, or a machine of one core, starts no thread.
 fn in_parts<T: Sync, R: Send>(list: &[T], work: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let parts: Vec<&[T]> = list.chunks(PART).collect();
+    if parts.len() < 2 {
+        return parts.into_iter().map(work).collect();
+    }
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let threads = cores.min(parts.len());
     if threads < 2 {
         return parts.into_iter().map(work).collect();
@@ -43,6 +46,9 @@ fn in_parts<T: Sync, R: Send>(list: &[T], work: impl Fn(&[T]) -> R + Sync) -> Ve
 /// # Errors
 /// When a row's bytes are damaged.
 pub fn tree(operations: &[Operation]) -> Result<History, DecodeError> {
+    if operations.len() <= PART {
+        return Operation::tree(operations);
+    }
     let mut tree = History::default();
     for part in in_parts(operations, Operation::tree) {
         if !tree.join(&part?) {
@@ -51,4 +57,12 @@ pub fn tree(operations: &[Operation]) -> Result<History, DecodeError> {
         }
     }
     Ok(tree)
+}
+
+/// Runs a check on all of these; gives what the first part says that says no. See [`ledger::apply::Share`].
+///
+/// # Errors
+/// As of `check`.
+pub fn check(operations: &[Operation], check: Check<'_>) -> Result<(), Refusal> {
+    in_parts(operations, check).into_iter().collect()
 }

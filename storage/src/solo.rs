@@ -88,7 +88,8 @@ impl Solo {
         let height = self.state.next_height();
         let transaction = Arc::new(transaction);
         let mut staged = Staged::new(snapshot);
-        staged.admit(height, 0, &transaction).map_err(|checked| match checked {
+        let share = &crate::parallel::check;
+        staged.admit_by(height, 0, &transaction, share).map_err(|checked| match checked {
             Checked::Refused(refusal) => SubmitError::Refused(refusal),
             Checked::Fault(fault) => SubmitError::Fault(fault),
         })?;

@@ -89,10 +89,11 @@ fn unchanged(
     }
 }
 
-/// Checks all touched rows on the state after.
+/// Checks all touched rows on the state after; whether they are right in themselves only if nobody did before.
 pub(super) fn check_all<'a, V: View>(
     after: &V,
     touched: impl Iterator<Item = Touched<'a>> + Clone,
+    checked_alone: bool,
     plans: &mut Plans,
 ) -> Result<(), Checked<V::Fault>> {
     let mut distinct = BTreeSet::new();
@@ -107,7 +108,10 @@ pub(super) fn check_all<'a, V: View>(
                 &last.insert((row.table, plan)).1
             }
         };
-        check_new(after, plan, &distinct, row.old, new)?;
+        if !checked_alone {
+            check_row(after.catalog(), plan.table(), new)?;
+        }
+        check_keys(after, plan, &distinct, row.old, new)?;
     }
     let is_alone = |plan: &Plan| plan.parents.is_empty() && plan.children.is_empty();
     for row in touched {
@@ -130,9 +134,9 @@ fn schema_name(catalog: &Catalog, table: &Table) -> String {
     catalog.schema(table.schema).map_or_else(String::new, |schema| schema.name.clone())
 }
 
-/// Checks a row that is new, or new in this form: in itself and against the table's other rows. `distinct`
-/// are indexes in which no key is there twice.
-pub(super) fn check_new<V: View>(
+/// Checks a row that is new, or new in this form, against the table's other rows. `distinct` are indexes in which
+/// no key is there twice.
+pub(super) fn check_keys<V: View>(
     after: &V,
     plan: &Plan,
     distinct: &BTreeSet<Oid>,
@@ -140,7 +144,6 @@ pub(super) fn check_new<V: View>(
     new: &Row,
 ) -> Result<(), Checked<V::Fault>> {
     let table = plan.table();
-    check_row(after.catalog(), table, new)?;
     for (oid, index) in plan.indexes().filter(|(_, index)| index.unique) {
         if distinct.contains(&oid) {
             continue;

@@ -225,10 +225,18 @@ pub(crate) fn at(height: u64, operation: u32) -> VersionId {
 }
 
 fn refused(memory: &Memory, operations: Vec<Operation>) -> Refusal {
-    match check_transaction(memory, &transaction(operations)) {
+    let refusal = |operations| match check_transaction(memory, &transaction(operations)) {
         Err(Checked::Refused(refusal)) => refusal,
-        other => panic!("{other:?}"),
+        Ok(()) => panic!("taken"),
+        Err(Checked::Fault(never)) => match never {},
+    };
+    let alone = refusal(operations.clone());
+    if operations.iter().all(|operation| operation.table().is_some()) {
+        // The same stands in a large transaction, whose rows are checked in themselves first.
+        let others = (1_000_000..).take(MANY).map(|id| insert(PARENT, parent_row(id, None)));
+        assert_eq!(refusal(operations.into_iter().chain(others).collect()), alone);
     }
+    alone
 }
 
 fn admitted(memory: &Memory, operations: Vec<Operation>) {

@@ -10,7 +10,7 @@ use ledger::{
     Block, Hash, Height, Proposal, Receipt, Refusal, Tip, Transaction, TransactionId, View as _,
     staged::{Checked, Staged},
 };
-use storage::{BlockFile, Fault, Head, Snapshot, State, SubmitError};
+use storage::{BlockFile, Fault, Head, Snapshot, State, SubmitError, parallel};
 
 use crate::flight::{Flight, Reply, Waiters, answer};
 
@@ -142,9 +142,11 @@ impl Ahead {
         state.admit(transaction)?;
         let height = Height(self.tip.height.0 + 1);
         let place = u32::try_from(place).unwrap_or(u32::MAX);
-        self.staged.admit(height, place, transaction).map_err(|checked| match checked {
-            Checked::Refused(refusal) => refusal.into(),
-            Checked::Fault(fault) => fault.into(),
+        self.staged.admit_by(height, place, transaction, &parallel::check).map_err(|checked| {
+            match checked {
+                Checked::Refused(refusal) => refusal.into(),
+                Checked::Fault(fault) => fault.into(),
+            }
         })
     }
 

@@ -239,8 +239,11 @@ impl Reader {
             let problem = Problem::error("22P04", format!("missing data for column \"{name}\""));
             return Err(self.place(problem, None));
         }
-        let values = fields.iter().enumerate();
-        values.map(|(column, text)| self.value(column, text.as_deref())).collect()
+        let mut values = Vec::with_capacity(fields.len());
+        for (column, text) in fields.iter().enumerate() {
+            values.push(self.value(column, text.as_deref())?);
+        }
+        Ok(values)
     }
 
     /// One field's value; `text` is `None` for NULL.

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use arrow::array::AsArray;
-use ledger::{Column, Oid, Row, RowEncoder, Value, key};
+use ledger::catalog::Index;
+use ledger::{Column, Oid, Row, RowEncoder, Type, Value, key};
 use storage::{LockMode, LockTarget};
 
 use super::copy::holds;
@@ -15,12 +16,17 @@ use crate::session::Session;
 
 /// A value that was given for a column.
 fn value_of(column: &Column, value: Value, zone: &crate::settings::Zone) -> Result<Value, Error> {
-    Ok(match value {
-        Value::Text(text) if column.kind == ledger::Type::Text && !text.contains('\0') => {
+    Ok(match (&column.kind, value) {
+        // What every value of the kind is.
+        (Type::Int2, value @ Value::Int2(_))
+        | (Type::Int4, value @ Value::Int4(_))
+        | (Type::Int8, value @ Value::Int8(_))
+        | (_, value @ Value::Null) => value,
+        (_, Value::Text(text)) if column.kind == Type::Text && !text.contains('\0') => {
             Value::Text(text)
         }
-        Value::Text(text) => Value::parse(&text, &column.kind, zone)?,
-        value => value.assign_in(&column.kind, zone)?,
+        (_, Value::Text(text)) => Value::parse(&text, &column.kind, zone)?,
+        (_, value) => value.assign_in(&column.kind, zone)?,
     })
 }
 
@@ -34,11 +40,9 @@ impl CopyMaker {
             return Ok(CopyRows(Made::Values(rows)));
         }
         let table = table_of(&self.catalog, self.table)?;
-        let mut keys: Vec<(Oid, Vec<Vec<u8>>)> = self
-            .catalog
-            .indexes_of(self.table)
-            .map(|(oid, _)| (oid, Vec::with_capacity(rows.len())))
-            .collect();
+        let indexes: Vec<(Oid, &Index)> = self.catalog.indexes_of(self.table).collect();
+        let mut keys: Vec<(Oid, Vec<Vec<u8>>)> =
+            indexes.iter().map(|(oid, _)| (*oid, Vec::with_capacity(rows.len()))).collect();
         let mut made = Vec::with_capacity(rows.len());
         let mut encoder = RowEncoder::default();
         let mut values = Vec::with_capacity(table.columns.len());
@@ -50,8 +54,7 @@ impl CopyMaker {
             for (column, value) in table.columns.iter().zip(row) {
                 values.push(value_of(column, value, &self.zone)?);
             }
-            let indexes = self.catalog.indexes_of(self.table);
-            for ((_, index), (_, keys)) in indexes.zip(&mut keys) {
+            for ((_, index), (_, keys)) in indexes.iter().zip(&mut keys) {
                 keys.push(key::key_of(&values, &index.columns));
             }
             made.push(Arc::new(encoder.encode(table, &values, crate::random::salt)?));

@@ -9,6 +9,9 @@ use ledger::Oid;
 
 use super::key_bytes::KeyBytes;
 
+#[cfg(test)]
+mod tests;
+
 /// Keys with the numbers of the rows that have them. One that is in a run stays there when its row goes: whoever
 /// finds a number looks whether there is such a row.
 #[derive(Clone, Debug, Default)]

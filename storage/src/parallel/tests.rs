@@ -21,3 +21,20 @@ fn results_come_in_order() {
     let sums = in_parts(&list, <[u32]>::to_vec);
     assert_eq!(sums.concat(), list);
 }
+
+#[test]
+fn the_first_part_that_says_no_is_heard() {
+    let version = |operation| VersionId { height: ledger::Height(1), transaction: 0, operation };
+    let all: Vec<Operation> =
+        (0..50).map(|at| Operation::Delete { table: Oid(16384), previous: version(at) }).collect();
+    for wrong in [0, 3, 4, 25, 49] {
+        let is_wrong = |it: &Operation| it.previous().is_some_and(|it| it.operation >= wrong);
+        let refuse = |part: &[Operation]| match part.iter().find(|it| is_wrong(it)) {
+            Some(found) => Err(Refusal::malformed(format!("{:?}", found.previous()))),
+            None => Ok(()),
+        };
+        let due = Refusal::malformed(format!("{:?}", Some(version(wrong))));
+        assert_eq!(check(&all, &refuse), Err(due));
+    }
+    assert_eq!(check(&all, &|_| Ok(())), Ok(()));
+}
