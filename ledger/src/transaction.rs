@@ -176,15 +176,37 @@ pub struct Receipt {
     pub time_us: i64,
 }
 
-impl Operation {
-    /// Bytes that it takes in a block, roughly, and never less than what a client put into it.
+impl Transaction {
+    /// Bytes that it takes in a block.
     pub fn size(&self) -> u64 {
-        let own = match self {
-            Self::Insert { row, .. } | Self::Update { row, .. } => row.bytes.len(),
-            Self::Define { object, .. } => borsh::object_length(object).unwrap_or(usize::MAX),
-            Self::Delete { .. } | Self::Drop { .. } | Self::Lease { .. } => 0,
+        let texts = self.user.len()
+            + self.statement.len()
+            + self.idempotency_key.as_ref().map_or(0, |key| 4 + key.len());
+        let endorsements = self.endorsements.len().saturating_mul(32 + 64);
+        // Number, member, snapshot, signature; the lengths of two texts and two lists; whether there is a key.
+        let fixed = 16 + 32 + 8 + 64 + 4 * 4 + 1;
+        let own = u64::try_from(texts.saturating_add(endorsements)).unwrap_or(u64::MAX);
+        let operations = self.operations.iter().map(Operation::size);
+        operations.fold(own.saturating_add(fixed), u64::saturating_add)
+    }
+}
+
+impl Operation {
+    /// Bytes that it takes in a block.
+    pub fn size(&self) -> u64 {
+        // Kind and table, a version, the length before a row.
+        const HEAD: usize = 1 + 4;
+        const VERSION: usize = 16;
+        const LENGTH: usize = 4;
+        let bytes = match self {
+            Self::Insert { row, .. } => HEAD + LENGTH + row.bytes.len(),
+            Self::Update { row, .. } => HEAD + VERSION + LENGTH + row.bytes.len(),
+            Self::Delete { .. } => HEAD + VERSION,
+            Self::Define { .. } | Self::Drop { .. } | Self::Lease { .. } => {
+                borsh::object_length(self).unwrap_or(usize::MAX)
+            }
         };
-        u64::try_from(own).unwrap_or(u64::MAX).saturating_add(64)
+        u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 
     /// The table whose row it writes or ends.

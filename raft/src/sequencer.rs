@@ -33,6 +33,9 @@ const LONG: usize = 128;
 /// are two copies.
 const LARGE: u64 = 1 << 20;
 
+/// Bytes of a block beside its transactions, and of its record: never as many.
+const BESIDE: u64 = 4096;
+
 /// Bounds of the queue and of blocks.
 #[derive(Clone, Debug)]
 pub struct Bounds {
@@ -119,7 +122,7 @@ impl Sequencer {
         transaction: Transaction,
         hash: Hash,
     ) -> Result<oneshot::Receiver<Result<Receipt, SubmitError>>, SubmitError> {
-        let bytes = size_of(&transaction);
+        let bytes = transaction.size();
         if bytes > self.bounds.transaction_bytes {
             return Err(too_large(bytes, self.bounds.transaction_bytes).into());
         }
@@ -159,12 +162,6 @@ impl Sequencer {
             tracing::error!("the sequencer panicked");
         }
     }
-}
-
-/// Bytes that a transaction takes in a block, roughly and never less than its rows and definitions.
-fn size_of(transaction: &Transaction) -> u64 {
-    let fixed = transaction.statement.len() as u64 + 256;
-    transaction.operations.iter().fold(fixed, |sum, it| sum.saturating_add(it.size()))
 }
 
 fn too_large(bytes: u64, bound: u64) -> Refusal {
@@ -275,6 +272,12 @@ impl Worker {
     /// Bytes in flight.
     fn flying(&self) -> u64 {
         self.flights.iter().map(|flight| flight.bytes).sum()
+    }
+
+    /// Place on the disk that a block of these transactions takes, and those in flight.
+    fn needed(&self, bytes: u64) -> u64 {
+        let blocks = self.flights.len() as u64 + 1;
+        bytes.saturating_add(self.flying()).saturating_add(blocks * BESIDE)
     }
 
     async fn land_all(&mut self) {
@@ -411,17 +414,17 @@ impl Worker {
     }
 
     /// Makes sure that the disk has room for a block, so that a full disk refuses transactions and stops
-    /// nothing. Twice its rows: operations are longer in a block than their rows alone.
+    /// nothing.
     async fn reserve(&mut self, bytes: u64) -> Result<(), SubmitError> {
         let room = self.parts.blocks.room();
-        if bytes.saturating_add(self.flying()).saturating_mul(2) <= room {
+        if self.needed(bytes) <= room {
             return Ok(());
         }
         // The file doesn't count what it wasn't given yet.
         self.land_all().await;
         let (sender, receiver) = oneshot::channel();
         let done = Box::new(move |result| drop(sender.send(result)));
-        self.parts.blocks.reserve(bytes.saturating_mul(2), done)?;
+        self.parts.blocks.reserve(self.needed(bytes), done)?;
         match receiver.await {
             Ok(Ok(())) => {
                 if std::mem::replace(&mut self.full, false) {

@@ -92,3 +92,14 @@ fn every_signer_is_a_member_and_signs_once() {
     assert!(refused(&with(&|it| it.sign(&key(3), chain).unwrap())));
     assert!(refused(&with(&|it| it.signature = Signature::NONE)));
 }
+
+#[test]
+fn sizes_are_those_of_the_bytes() {
+    let length = |bytes: Vec<u8>| u64::try_from(bytes.len()).unwrap();
+    for transaction in block().transactions {
+        assert_eq!(transaction.size(), length(crate::codec::encode(&transaction)));
+        for operation in &transaction.operations {
+            assert_eq!(operation.size(), length(crate::codec::encode(operation)), "{operation:?}");
+        }
+    }
+}

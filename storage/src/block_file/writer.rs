@@ -341,6 +341,14 @@ impl Writer {
         self.shared.room.store(room, Ordering::Relaxed);
     }
 
+    /// Gives back what the last segment has behind its records: nothing more comes there.
+    fn close_segment(&self) {
+        let Ok(segment) = self.shared.last_file() else { return };
+        if let Err(error) = segment.file.set_len(self.end) {
+            tracing::warn!(%error, file = segment.name, "place on disk that isn't needed is kept");
+        }
+    }
+
     /// Begins a new segment; its header is safe before any record is written.
     fn roll(&mut self, first: Height) -> Result<(), Fault> {
         let number = self.shared.next_segment_number();
@@ -356,6 +364,7 @@ impl Writer {
         file.write_at(&header.encode(), 0).map_err(fault)?;
         file.sync_data().map_err(fault)?;
         self.disk.sync_dir().map_err(fault)?;
+        self.close_segment();
         self.shared.push_segment(Segment { header, file, name: name.clone() });
         (self.next, self.end, self.allocated) = (first.0, SEGMENT_HEADER, allocated);
         Ok(())
