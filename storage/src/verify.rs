@@ -403,7 +403,7 @@ impl Walk<'_> {
             return self.find(at, Some(height), detail);
         }
         let mut sound = true;
-        if block.encode() != body {
+        if !block.is_encoded_as(body) {
             self.find(at, Some(height), "its bytes are not canonical".to_owned());
             sound = false;
         }

@@ -173,7 +173,10 @@ impl Transaction {
     }
 
     /// As [`Self::check_signatures`], given the transaction's hash.
-    fn check_signatures_of(
+    ///
+    /// # Errors
+    /// As of [`Self::check_signatures`].
+    pub fn check_signatures_of(
         &self,
         own: Hash,
         chain: Hash,

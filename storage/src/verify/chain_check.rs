@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use ledger::{Block, Catalog, Hash, Object, Operation, PublicKey, Transaction, block::LinkError};
 
-use crate::block_file::link::Link;
+use crate::{block_file::link::Link, parallel};
 
 /// The chain so far.
 pub(super) struct ChainCheck {
@@ -57,9 +57,11 @@ impl ChainCheck {
         }
         self.doubted = !whole;
         let own = |detail| Wrong { before: false, detail };
-        if let Err(error) = block.verify_body() {
+        // What is hashed once is held against the header, and against the signatures.
+        let hashes: Vec<Hash> = block.transactions.iter().map_while(hash_of).collect();
+        if let Err(error) = block.verify_body_of(&hashes) {
             let mut detail = error.to_string();
-            if let Some(place) = self.altered(block) {
+            if let Some(place) = self.altered(block, &hashes) {
                 detail = format!("{detail}; {place}");
             }
             wrong.push(own(detail));
@@ -69,12 +71,12 @@ impl ChainCheck {
         let genesis = block.header.height.0 == 0;
         if !genesis {
             wrong.extend(self.governed(block).map(own));
-            wrong.extend(self.unsigned(block).map(own));
+            wrong.extend(self.unsigned(block, &hashes).map(own));
         }
         self.define(block);
         if genesis {
             wrong.extend(self.governed(block).map(own));
-            wrong.extend(self.unsigned(block).map(own));
+            wrong.extend(self.unsigned(block, &hashes).map(own));
         }
         wrong
     }
@@ -119,17 +121,33 @@ impl ChainCheck {
     }
 
     /// The first transaction that its member did not sign.
-    fn unsigned(&self, block: &Block) -> Option<String> {
+    fn unsigned(&self, block: &Block, hashes: &[Hash]) -> Option<String> {
         if !self.signatures {
             return None;
         }
-        let found =
-            block.transactions.iter().position(|it| self.is_signed(block, it) == Some(false));
-        found.map(|place| format!("transaction {place} is not what its member signed"))
+        let place = self.first_unsigned(block, hashes)?;
+        Some(format!("transaction {place} is not what its member signed"))
     }
 
-    /// `None` when the member can't be known.
-    fn is_signed(&self, block: &Block, transaction: &Transaction) -> Option<bool> {
+    /// Which transaction of a block with a wrong body was altered, if its signature tells.
+    fn altered(&self, block: &Block, hashes: &[Hash]) -> Option<String> {
+        let place = self.first_unsigned(block, hashes)?;
+        Some(format!("transaction {place} was altered"))
+    }
+
+    fn first_unsigned(&self, block: &Block, hashes: &[Hash]) -> Option<usize> {
+        let signed =
+            |(place, transaction)| self.is_signed(block, transaction, hashes.get(place).copied());
+        block.transactions.iter().enumerate().position(|it| signed(it) == Some(false))
+    }
+
+    /// `None` when the member can't be known. One without a hash is damaged.
+    fn is_signed(
+        &self,
+        block: &Block,
+        transaction: &Transaction,
+        hash: Option<Hash>,
+    ) -> Option<bool> {
         let genesis = block.header.height.0 == 0;
         let chain = if genesis { Hash::default() } else { block.header.chain };
         let mut signers =
@@ -138,14 +156,7 @@ impl ChainCheck {
             return None;
         }
         let key_of = |member| self.members.get(&member).copied();
-        Some(transaction.check_signatures(chain, key_of).is_ok())
-    }
-
-    /// Which transaction of a block with a wrong body was altered, if its signature tells.
-    fn altered(&self, block: &Block) -> Option<String> {
-        let place =
-            block.transactions.iter().position(|it| self.is_signed(block, it) == Some(false))?;
-        Some(format!("transaction {place} was altered"))
+        Some(hash.is_some_and(|hash| transaction.check_signatures_of(hash, chain, key_of).is_ok()))
     }
 
     fn define(&mut self, block: &Block) {
@@ -169,4 +180,10 @@ impl ChainCheck {
                 .collect();
         }
     }
+}
+
+/// A transaction's hash; nothing when a row's bytes are damaged.
+fn hash_of(transaction: &Transaction) -> Option<Hash> {
+    let tree = parallel::tree(&transaction.operations).ok()?;
+    Some(transaction.hash_over(&tree))
 }
