@@ -161,7 +161,7 @@ class Stele(Server):
 
     def table_bytes(self, _table):
         """Everything: the chain as far as it is written, and all that is derived from it."""
-        chain = int(self.psql("SELECT sum(bytes) FROM ledger.verify()"))
+        chain = int(self.psql("SELECT sum(bytes) FROM ledger.verify() WHERE object LIKE '%.blocks'"))
         derived = (f for f in self.data.rglob("*") if f.is_file() and f.parent.name != "blocks")
         return chain + sum(f.stat().st_blocks * 512 for f in derived)
 

@@ -286,8 +286,8 @@ fn replay(
         damage.is_none_or(|damage| head.height < damage)
             && block.is_some_and(|block| block.header.hash() == head.block)
     };
-    let state = State::resume(config, index, segments, &known)?;
-    state.set_block_source(Arc::clone(blocks) as Arc<dyn storage::BlockSource>);
+    let source = Arc::clone(blocks) as Arc<dyn storage::BlockSource>;
+    let state = State::resume(config, index, segments, Some(source), &known)?;
     let from = state.next_height();
     let (sender, receiver) = sync_channel(READ_AHEAD);
     let (applied, seen) = std::thread::scope(|scope| {

@@ -76,6 +76,11 @@ fn try_resume(
         files.insert(place, manifest);
         Ok(())
     })?;
+    let is_lost = |file: &Manifest| disk.0.open(&segment::name(file.number), false).is_err();
+    if !files.is_empty() && files.values().all(is_lost) {
+        // One lost file is made anew by itself while others are read; of all of them blocks are read only once so.
+        return Ok(None);
+    }
     let mut tables = BTreeMap::new();
     derived::each(store.as_ref(), &[Kind::Table as u8], |(key, value)| {
         let (oid, _) =
@@ -110,7 +115,7 @@ fn chunks_of(
         if *first != next {
             return Err(gap());
         }
-        let segment = Arc::new(Segment::open(disk, table, manifest, blocks)?);
+        let segment = Arc::new(Segment::open_or_lost(disk, table, manifest, blocks));
         for (place, group) in manifest.groups.iter().enumerate() {
             let key = derived::of_table(Kind::Ends, table, next);
             let source = Source { store: Arc::clone(store), key };

@@ -288,6 +288,15 @@ impl Chunk {
         Ok(Arc::new_cyclic(|me| Self::of(head.first, body, ends, Weak::clone(me), memory)))
     }
 
+    /// The identities and bytes of its rows.
+    pub(crate) fn copy(&self) -> Result<(Marks, RowBytes), Fault> {
+        let (own_marks, own_rows) = (self.marks()?, self.rows()?);
+        let mut rows = RowBytes::default();
+        rows.append(&own_rows);
+        let (versions, updates) = (own_marks.versions.clone(), own_marks.updates.clone());
+        Ok((Marks { versions, updates }, rows))
+    }
+
     /// The ends of neighbours as one. Whoever joins keeps others from superseding meanwhile.
     pub(crate) fn joined_ends(chunks: &[Arc<Self>]) -> Result<Ends, Fault> {
         for chunk in chunks {
@@ -516,8 +525,17 @@ impl Chunk {
 
     /// One column, made from the rows' bytes.
     pub(crate) fn decode(&self, table: &Table, column: &Column) -> Result<ArrayRef, Fault> {
+        self.decode_rows(table, column, &*self.rows()?)
+    }
+
+    /// One column, made from bytes that are its rows'.
+    pub(crate) fn decode_rows(
+        &self,
+        table: &Table,
+        column: &Column,
+        rows: &RowBytes,
+    ) -> Result<ArrayRef, Fault> {
         let mut builder = ColumnBuilder::new(&column.kind, self.len())?;
-        let rows = self.rows()?;
         for place in 0..self.len() {
             let bytes = rows.get(place).ok_or_else(|| Fault::Internal("no such row".into()))?;
             let reader = RowReader::new(table, bytes).map_err(undecoded)?;

@@ -14,7 +14,7 @@ mod write;
     clippy::cast_possible_wrap,
     reason = "the numbers of these tests are small"
 )]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     fmt,
@@ -39,7 +39,10 @@ use parquet::{
         },
     },
     errors::ParquetError,
-    file::metadata::PageIndexPolicy,
+    file::{
+        metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData},
+        reader::ChunkReader,
+    },
 };
 
 use crate::{
@@ -101,7 +104,8 @@ pub(crate) struct Segment {
     blocks: Arc<Blocks>,
     table: Oid,
     name: String,
-    file: Arc<dyn File>,
+    /// `None` if it isn't there.
+    file: Option<Arc<dyn File>>,
     bytes: u64,
     sums: Vec<u32>,
     metadata: OnceLock<ArrowReaderMetadata>,
@@ -135,21 +139,70 @@ impl Segment {
         if file.len().map_err(broken)? != manifest.bytes {
             return Err(broken(std::io::Error::other("its length has changed")));
         }
-        Ok(Self {
+        Ok(Self::of(table, manifest, blocks, Some(file)))
+    }
+
+    /// As [`Self::open`]; a file that isn't there, or not as long as it was, counts as damaged.
+    pub(crate) fn open_or_lost(
+        disk: &dyn Disk,
+        table: Oid,
+        manifest: &Manifest,
+        blocks: &Arc<Blocks>,
+    ) -> Self {
+        Self::open(disk, table, manifest, blocks).unwrap_or_else(|fault| {
+            let lost = Self::of(table, manifest, blocks, None);
+            drop(lost.damaged(&fault));
+            lost
+        })
+    }
+
+    fn of(
+        table: Oid,
+        manifest: &Manifest,
+        blocks: &Arc<Blocks>,
+        file: Option<Arc<dyn File>>,
+    ) -> Self {
+        Self {
             blocks: Arc::clone(blocks),
             table,
-            name,
+            name: name(manifest.number),
             file,
             bytes: manifest.bytes,
             sums: manifest.sums.clone(),
             metadata: OnceLock::new(),
             damaged: AtomicBool::new(false),
-        })
+        }
     }
 
     /// Whether it was found damaged.
     pub(crate) fn is_damaged(&self) -> bool {
         self.damaged.load(Ordering::Acquire)
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its length.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Reads all of it.
+    ///
+    /// # Errors
+    /// When a byte is not what was written.
+    pub(crate) fn check_sums(self: &Arc<Self>) -> Result<(), Fault> {
+        let input = Input::new(Arc::clone(self));
+        let mut stream = input.get_read(0).map_err(|error| self.damaged(&error))?;
+        std::io::copy(&mut stream, &mut std::io::sink()).map_err(|error| self.damaged(&error))?;
+        Ok(())
+    }
+
+    /// Notes that it is not what blocks say: nobody reads it any more, and it is made anew.
+    pub(crate) fn distrust(&self, detail: &str) {
+        drop(self.damaged(&detail));
     }
 
     fn damaged(&self, detail: &dyn fmt::Display) -> Fault {
@@ -171,6 +224,12 @@ impl Segment {
             .map_err(|error| self.damaged(&error))?;
         Ok(self.metadata.get_or_init(|| metadata))
     }
+}
+
+/// Where a column of a row group begins, and its length.
+fn stretch(column: &ColumnChunkMetaData) -> Option<(u64, u64)> {
+    let first = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
+    Some((u64::try_from(first).ok()?, u64::try_from(column.compressed_size()).ok()?))
 }
 
 /// A row group of a sealed file.
@@ -208,7 +267,7 @@ impl Group {
         let metadata = self.segment.metadata()?.clone();
         let failed = |error: ParquetError| self.segment.damaged(&error);
         let mask = ProjectionMask::roots(metadata.parquet_schema(), columns);
-        let input = Input::new(Arc::clone(&self.segment));
+        let input = self.input(metadata.metadata(), &mask, part.is_none()).map_err(failed)?;
         let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata)
             .with_row_groups(vec![self.place])
             .with_projection(mask)
@@ -223,6 +282,24 @@ impl Group {
         match batch {
             Some(batch) if batch.num_rows() == wanted => Ok(batch),
             _ => Err(self.segment.damaged(&"a row group of another length")),
+        }
+    }
+
+    /// The file, with these columns of the row group at hand if they are read `whole`.
+    fn input(
+        &self,
+        metadata: &ParquetMetaData,
+        mask: &ProjectionMask,
+        whole: bool,
+    ) -> Result<Input, ParquetError> {
+        let segment = Arc::clone(&self.segment);
+        match metadata.row_groups().get(self.place).filter(|_| whole) {
+            Some(group) => {
+                let columns = group.columns().iter().enumerate();
+                let wanted = columns.filter(|(leaf, _)| mask.leaf_included(*leaf));
+                Input::ahead(segment, wanted.filter_map(|(_, column)| stretch(column)))
+            }
+            None => Ok(Input::new(segment)),
         }
     }
 

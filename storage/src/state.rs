@@ -162,7 +162,8 @@ impl State {
 
     /// The state as of the last checkpoint that `index` and the files on `disk` hold, if `known` says that
     /// the chain has its block; otherwise a state without a block, and nothing left of the files. The blocks
-    /// after it are to be applied; then [`Self::resumed`] is called. Without a disk, all is in memory.
+    /// after it are to be applied; then [`Self::resumed`] is called. Without a disk, all is in memory. The block
+    /// file is lent as by [`Self::set_block_source`], at once: rows of lost files may be needed to begin with.
     ///
     /// # Errors
     /// A fault of the index; whatever the disk says.
@@ -170,9 +171,13 @@ impl State {
         config: StateConfig,
         index: Arc<dyn Index>,
         disk: Option<Arc<dyn Disk>>,
+        source: Option<Arc<dyn BlockSource>>,
         known: &dyn Fn(Head) -> bool,
     ) -> Result<Arc<Self>, Fault> {
         let mut state = Self::bare(config, Arc::clone(&index));
+        if let Some(source) = source {
+            state.set_block_source(source);
+        }
         let memory = &state.core.memory;
         let found = checkpoint::resume(&index, disk.as_ref(), memory, &state.core.blocks, known)?;
         let mut applier = state.applier.lock();
@@ -230,7 +235,7 @@ impl State {
         index: Arc<dyn Index>,
         blocks: impl IntoIterator<Item = Result<Block, Fault>>,
     ) -> Result<Arc<Self>, Fault> {
-        let state = Self::resume(config, index, None, &|_| false)?;
+        let state = Self::resume(config, index, None, None, &|_| false)?;
         state.apply_all(blocks)?;
         Ok(state)
     }
@@ -421,8 +426,9 @@ impl State {
         }
     }
 
-    /// Walks all blocks that are applied, as their source keeps them, believing nothing. Reads that touch a
-    /// block found damaged fail from then on.
+    /// Walks all blocks that are applied, as their source keeps them, believing nothing, and then holds what was
+    /// made of them against them: sealed files, rows in memory, ends of versions. Reads that touch a block found
+    /// damaged fail from then on; a sealed file that differs is read no more, and made anew.
     ///
     /// # Errors
     /// When nothing can be read at all; damage is in the report.
@@ -432,11 +438,16 @@ impl State {
         progress: &mut dyn FnMut(verify::Progress),
     ) -> Result<verify::Report, Fault> {
         let Some(source) = self.core.blocks.source() else { return Ok(verify::Report::default()) };
-        let report = source.verify(self.next_height(), signatures, progress)?;
+        let until = self.next_height();
+        let mut report = source.verify(until, signatures, progress)?;
         for damage in report.damage() {
             if let Some(height) = damage.height {
                 self.mark_damaged(height, Fault::Damaged(damage.clone()));
             }
+        }
+        if report.is_sound() {
+            // Against blocks that differ themselves, nothing can be held.
+            report.files.extend(verify::derived::verify(&self.core, &*source, until)?);
         }
         Ok(report)
     }

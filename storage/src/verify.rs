@@ -3,6 +3,7 @@
 //! behind damage, and changes nothing.
 
 mod chain_check;
+pub(crate) mod derived;
 #[cfg(test)]
 mod tests;
 

@@ -24,16 +24,44 @@ pub(super) fn sums(bytes: &[u8]) -> Vec<u32> {
 /// A file as Parquet's reader wants it.
 pub(super) struct Input {
     segment: Arc<Segment>,
+    /// Stretches that were read at once, by their first byte: a reader asks for each page by itself, and a piece
+    /// holds many.
+    ahead: Arc<[(u64, Bytes)]>,
 }
 
 impl Input {
     pub(super) fn new(segment: Arc<Segment>) -> Self {
-        Self { segment }
+        Self { segment, ahead: Arc::default() }
+    }
+
+    /// A file of which these stretches will be read whole: their first bytes and lengths.
+    pub(super) fn ahead(
+        segment: Arc<Segment>,
+        stretches: impl Iterator<Item = (u64, u64)>,
+    ) -> Result<Self> {
+        let input = Self::new(segment);
+        let read = stretches.map(|(start, length)| {
+            let length =
+                usize::try_from(length).map_err(|error| ParquetError::External(error.into()))?;
+            Ok((start, input.get_bytes(start, length)?))
+        });
+        let ahead = read.collect::<Result<_>>()?;
+        Ok(Self { segment: input.segment, ahead })
+    }
+
+    /// These bytes, if they were read already.
+    fn held(&self, start: u64, length: usize) -> Option<Bytes> {
+        self.ahead.iter().find_map(|(first, bytes)| {
+            let from = usize::try_from(start.checked_sub(*first)?).ok()?;
+            let to = from.checked_add(length).filter(|to| *to <= bytes.len())?;
+            Some(bytes.slice(from..to))
+        })
     }
 
     /// The pieces that hold these bytes, and what lies before them in the first.
     fn pieces(&self, start: u64, length: usize) -> io::Result<(Vec<u8>, usize)> {
         let broken = |detail: &str| io::Error::new(io::ErrorKind::InvalidData, detail.to_owned());
+        let file = self.segment.file.as_ref().ok_or_else(|| broken("it isn't there"))?;
         let end = start.saturating_add(length as u64);
         if end > self.segment.bytes {
             return Err(broken("it ends too early"));
@@ -42,7 +70,7 @@ impl Input {
         let last = end.next_multiple_of(PIECE as u64).min(self.segment.bytes);
         let size = usize::try_from(last - first).map_err(|_| broken("it is too long"))?;
         let mut bytes = vec![0; size];
-        if self.segment.file.read_at(&mut bytes, first)? != size {
+        if file.read_at(&mut bytes, first)? != size {
             return Err(broken("it ends too early"));
         }
         let skip = usize::try_from(first / PIECE as u64).map_err(|_| broken("it is too long"))?;
@@ -67,11 +95,14 @@ impl ChunkReader for Input {
     type T = Stream;
 
     fn get_read(&self, start: u64) -> Result<Stream> {
-        let input = Self::new(Arc::clone(&self.segment));
+        let input = Self { segment: Arc::clone(&self.segment), ahead: Arc::clone(&self.ahead) };
         Ok(Stream { input, at: start, piece: Vec::new(), used: 0 })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        if let Some(held) = self.held(start, length) {
+            return Ok(held);
+        }
         let (bytes, before) =
             self.pieces(start, length).map_err(|error| ParquetError::External(Box::new(error)))?;
         Ok(Bytes::from(bytes).slice(before..before + length))

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::AsArray;
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use ledger::{Height, VersionId};
+use parquet::arrow::ArrowWriter;
 
-use super::{Group, Segment, write};
+use super::{Group, Manifest, Segment, name, write};
 use crate::{
-    arrow_types::data_type_of, chunk::Chunk, memory::Memory, simulated::SimulatedDisk, testing::*,
+    Disk, arrow_types::data_type_of, chunk::Chunk, memory::Memory, simulated::SimulatedDisk,
+    testing::*,
 };
 
 fn chunk(first: u64, count: u32) -> Arc<Chunk> {
@@ -19,6 +21,33 @@ fn chunk(first: u64, count: u32) -> Arc<Chunk> {
         chunk.push(version, number % 3 == 0, &row(id, &format!("note {id}")).bytes);
     }
     chunk.frozen()
+}
+
+/// A well-formed file in the place of a sealed one, with other values in it, and the manifest that fits it: what
+/// somebody leaves behind who knows how files and checksums are made.
+pub(crate) fn forge(
+    disk: &dyn Disk,
+    manifest: &Manifest,
+    change: &dyn Fn(&str, &ArrayRef) -> ArrayRef,
+) -> Manifest {
+    let segment = Arc::new(Segment::open(disk, TABLE, manifest, &Arc::default()).unwrap());
+    let metadata = segment.metadata().unwrap().clone();
+    let schema = Arc::clone(metadata.schema());
+    let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), None).unwrap();
+    for (place, about) in manifest.groups.iter().enumerate() {
+        let group = Group::new(&segment, place, about);
+        let batch = group.read(0..schema.fields().len(), None).unwrap();
+        let columns = schema.fields().iter().zip(batch.columns());
+        let columns = columns.map(|(field, array)| change(field.name(), array)).collect();
+        writer.write(&RecordBatch::try_new(Arc::clone(&schema), columns).unwrap()).unwrap();
+        writer.flush().unwrap();
+    }
+    let bytes = writer.into_inner().unwrap();
+    let file = disk.open(&name(manifest.number), true).unwrap();
+    file.set_len(0).unwrap();
+    file.write_at(&bytes, 0).unwrap();
+    file.sync_data().unwrap();
+    Manifest { bytes: bytes.len() as u64, sums: super::input::sums(&bytes), ..manifest.clone() }
 }
 
 #[test]
@@ -48,9 +77,7 @@ fn what_is_written_is_read() {
         assert!(other.is_none(), "of another type now");
         let (least, greatest) =
             group.bounds(ID, &data_type_of(&ledger::Type::Int4)).unwrap().unwrap();
-        let bound = |array: &arrow::array::ArrayRef| {
-            array.as_primitive::<arrow::datatypes::Int32Type>().value(0)
-        };
+        let bound = |array: &ArrayRef| array.as_primitive::<arrow::datatypes::Int32Type>().value(0);
         let first = chunk.first as i32;
         assert_eq!((bound(&least), bound(&greatest)), (first, first + chunk.len() as i32 - 1));
     }

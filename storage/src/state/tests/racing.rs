@@ -115,7 +115,7 @@ fn snapshots_hold_while_rows_are_sealed_and_files_merged() {
     let index = Arc::new(MemoryIndex::default());
     // So little memory that little of what is read stays.
     let config = StateConfig { memory_bytes: 60_000, seal_blocks: 3, merge_files: 2, ..config(2) };
-    race(&State::resume(config, index, Some(disk), &|_| true).unwrap());
+    race(&State::resume(config, index, Some(disk), None, &|_| true).unwrap());
 }
 
 #[test]

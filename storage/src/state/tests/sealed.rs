@@ -17,7 +17,7 @@ use crate::{
     testing::*,
 };
 
-fn tiny(settle: u64) -> StateConfig {
+pub(super) fn tiny(settle: u64) -> StateConfig {
     let small =
         StateConfig { seal_operations: 20, seal_blocks: 3, merge_files: 2, ..config(settle) };
     StateConfig { memory_bytes: 20_000, ..small }
@@ -34,7 +34,7 @@ impl BlockSource for Lent {
 }
 
 /// A state over these blocks, gone on with from the last checkpoint.
-fn resume(
+pub(super) fn resume(
     config: StateConfig,
     index: &Arc<dyn Index>,
     disk: Arc<dyn Disk>,
@@ -44,8 +44,8 @@ fn resume(
         let block = usize::try_from(head.height.0).ok().and_then(|place| blocks.get(place));
         block.is_some_and(|block| block.header.hash() == head.block)
     };
-    let state = State::resume(config, Arc::clone(index), Some(disk), &known).unwrap();
-    state.set_block_source(Arc::new(Lent(blocks.to_vec())));
+    let source: Arc<dyn BlockSource> = Arc::new(Lent(blocks.to_vec()));
+    let state = State::resume(config, Arc::clone(index), Some(disk), Some(source), &known).unwrap();
     let next = state.next_height().0 as usize;
     state.apply_all(blocks[next..].iter().cloned().map(Ok)).unwrap();
     state
@@ -102,7 +102,7 @@ proptest! {
     }
 }
 
-fn long() -> Model {
+pub(super) fn long() -> Model {
     Model::new(&std::iter::repeat_n(model::fixed(), 6).flatten().collect::<Vec<_>>())
 }
 
@@ -116,7 +116,9 @@ fn a_power_cut_at_any_moment_of_sealing_loses_nothing() {
         let disk = SimulatedDisk::default();
         disk.cut_power_after(cut);
         let state =
-            State::resume(tiny(1), Arc::clone(&index), Some(Arc::new(disk.clone())), &|_| true);
+            State::resume(tiny(1), Arc::clone(&index), Some(Arc::new(disk.clone())), None, &|_| {
+                true
+            });
         let Ok(state) = state else {
             cut += 1;
             continue;
@@ -138,7 +140,7 @@ fn a_power_cut_at_any_moment_of_sealing_loses_nothing() {
     assert!(cut > 50, "{cut} moments");
 }
 
-fn copy_of(index: &Arc<dyn Index>) -> Arc<dyn Index> {
+pub(super) fn copy_of(index: &Arc<dyn Index>) -> Arc<dyn Index> {
     use std::ops::Bound::Unbounded;
     let copy = MemoryIndex::default();
     let put = index.page((Unbounded, Unbounded), false, usize::MAX).unwrap();
@@ -244,7 +246,7 @@ fn row_groups_that_can_not_match_are_passed_over() {
     let disk = Arc::new(SimulatedDisk::default());
     let index: Arc<dyn Index> = Arc::new(MemoryIndex::default());
     let config = StateConfig { seal_operations: 1, merge_files: 100, ..config(2) };
-    let state = State::resume(config, index, Some(disk), &|_| true).unwrap();
+    let state = State::resume(config, index, Some(disk), None, &|_| true).unwrap();
     for block in &chain.blocks {
         state.apply(block).unwrap();
         state.checkpoint().unwrap();
