@@ -357,19 +357,24 @@ impl Bound {
         let volatile = self.function.volatility == Volatility::Volatile;
         let all_scalars = args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if all_scalars && !volatile { 1 } else { rows };
-        let columns: Vec<(ArrayRef, bool)> = args
-            .iter()
-            .map(|arg| match arg {
-                ColumnarValue::Array(array) => Ok((Arc::clone(array), false)),
-                ColumnarValue::Scalar(scalar) => Ok((scalar.to_array()?, true)),
-            })
-            .collect::<Result<_, DataFusionError>>()?;
+        let mut columns: Vec<(usize, &ArrayRef)> = Vec::with_capacity(args.len());
+        let mut values = Vec::with_capacity(args.len());
+        for (place, arg) in args.iter().enumerate() {
+            values.push(match arg {
+                ColumnarValue::Array(array) => {
+                    columns.push((place, array));
+                    Datum::Null
+                }
+                // Taken apart once: it may be a long list.
+                ColumnarValue::Scalar(scalar) => datum_at(scalar.to_array()?.as_ref(), 0)?,
+            });
+        }
         let mut results = Vec::with_capacity(rows);
-        let mut values = Vec::with_capacity(columns.len());
         for row in 0..rows {
-            values.clear();
-            for (array, constant) in &columns {
-                values.push(datum_at(array.as_ref(), if *constant { 0 } else { row })?);
+            for (place, array) in &columns {
+                if let Some(value) = values.get_mut(*place) {
+                    *value = datum_at(array.as_ref(), row)?;
+                }
             }
             if self.function.strict && values.iter().any(Datum::is_null) {
                 results.push(Datum::Null);

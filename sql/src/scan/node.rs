@@ -29,6 +29,9 @@ use crate::functions::external;
 /// Rows that are worth a stream of their own.
 const PART_ROWS: u64 = 32 << 10;
 
+/// What a value of no fixed width is taken to need: joins are built on the smaller side.
+const TEXT_BYTES: usize = 32;
+
 /// A table's rows.
 pub(crate) struct TableScan {
     source: Source,
@@ -157,6 +160,13 @@ impl ExecutionPlan for TableScan {
         if let Some(rows) = self.rows.and_then(|rows| usize::try_from(rows / parts).ok()) {
             let rows = self.limit.map_or(rows, |limit| rows.min(limit));
             known.num_rows = Precision::Inexact(rows);
+            let mut all = 0;
+            for (column, field) in known.column_statistics.iter_mut().zip(self.schema().fields()) {
+                let width = field.data_type().primitive_width().unwrap_or(TEXT_BYTES);
+                column.byte_size = Precision::Inexact(rows.saturating_mul(width));
+                all += width;
+            }
+            known.total_byte_size = Precision::Inexact(rows.saturating_mul(all));
         }
         Ok(Arc::new(known))
     }

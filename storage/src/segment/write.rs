@@ -15,10 +15,17 @@ use parquet::{
 };
 
 use super::{BEFORE, GroupManifest, Manifest, ROW, input, name};
-use crate::{Disk, Fault, arrow_types, chunk::Chunk};
+use crate::{
+    Disk, Fault, arrow_types,
+    chunk::{CHUNK_ROWS, Chunk},
+};
 
-/// Rows of a page: what must be unpacked to read one row.
-const PAGE_ROWS: usize = 512;
+/// Rows that are encoded at a time: pages end between them.
+const BATCH_ROWS: usize = 512;
+
+/// Bytes after which a page of rows ends: what must be unpacked to read one row. Columns are read whole, so
+/// each is one page of a row group, unless it is large.
+const ROW_PAGE_BYTES: usize = 32 << 10;
 
 /// Writes a file of these chunks, which follow one another, and makes it safe; its name is safe once the
 /// directory is synced. Each part becomes one row group. It is given up when it `stops`.
@@ -151,12 +158,15 @@ fn properties() -> WriterProperties {
         .set_created_by(format!("stele {}", env!("CARGO_PKG_VERSION")))
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_data_page_row_count_limit(PAGE_ROWS)
-        .set_write_batch_size(PAGE_ROWS);
+        .set_data_page_row_count_limit(CHUNK_ROWS)
+        .set_write_batch_size(BATCH_ROWS);
     for (place, name) in BEFORE.into_iter().enumerate() {
         builder = builder
             .set_column_dictionary_enabled(path(name), false)
             .set_column_statistics_enabled(path(name), EnabledStatistics::None);
+        if place == ROW {
+            builder = builder.set_column_data_page_size_limit(path(name), ROW_PAGE_BYTES);
+        }
         if place < ROW - 1 {
             builder = builder.set_column_encoding(path(name), Encoding::DELTA_BINARY_PACKED);
         }

@@ -459,9 +459,9 @@ impl Binder<'_> {
         let shown = Numeric { precision: 38, scale: n.scale, digits: Digits::Fixed };
         let kind = PgType::Numeric(shown);
         if n.precision <= 28 {
-            let expr = arrow_cast(expr, DataType::Decimal128(28, scale));
+            // Ten digits more than the column has: what is added up isn't converted, the total is.
             let total = self.place(shape, sum, vec![expr])?;
-            return Ok(Typed::new(total, kind));
+            return Ok(Typed::new(arrow_cast(total, kind.arrow()), kind));
         }
         let expr = arrow_cast(expr, DataType::Decimal256(60, scale));
         let total = self.place(shape, sum, vec![expr])?;
