@@ -19,6 +19,7 @@ mod pgbench;
 mod postgres;
 mod psql;
 mod random;
+mod sealed;
 mod server;
 mod slt;
 mod tamper;

@@ -1,4 +1,4 @@
-//! What people connect with, unmodified: psycopg, SQLAlchemy, pandas, node-postgres. Each script of tests/tools runs
+//! What people connect with, unmodified: psycopg, SQLAlchemy, pandas, node-postgres; and what reads sealed files. Each script of tests/tools runs
 //! against a server of its own and says at its first surprise what it was.
 
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ fn folder() -> PathBuf {
     let folder = std::env::var_os("STELE_TEST_TOOLS").map_or_else(
         || {
             let home = std::env::var_os("HOME").expect("HOME");
-            PathBuf::from(home).join(".cache/stele/tools-1")
+            PathBuf::from(home).join(".cache/stele/tools-2")
         },
         PathBuf::from,
     );
@@ -24,7 +24,10 @@ fn folder() -> PathBuf {
 }
 
 fn run(program: &str, script: &str) {
-    let mut server = Server::start();
+    run_with(Server::start(), program, script);
+}
+
+fn run_with(mut server: Server, program: &str, script: &str) {
     let address = server.address();
     let url = format!(
         "postgresql://{}:{}@127.0.0.1:{}/{}",
@@ -37,6 +40,7 @@ fn run(program: &str, script: &str) {
     let output = Command::new(program)
         .arg(&path)
         .env("STELE_URL", url)
+        .env("STELE_DATA", server.data())
         .env("NODE_PATH", folder().join("node_modules"))
         .env("NODE_TLS_REJECT_UNAUTHORIZED", "0")
         .output()
@@ -68,6 +72,13 @@ fn sqlalchemy() {
 #[test]
 fn pandas() {
     python("pandas_test.py");
+}
+
+/// Sealed files are plain Parquet.
+#[test]
+fn parquet() {
+    let server = Server::start_with(&["--set", "seal_operations=500", "--set", "merge_files=3"]);
+    run_with(server, &folder().join("python/bin/python").to_string_lossy(), "parquet_test.py");
 }
 
 #[test]
