@@ -8,11 +8,11 @@ import time
 import datafusion
 import duckdb
 
+from loading import loads
 from row import Result
 from servers import POSTGRES, Postgres, Stele, said
 
 CAP_SECONDS = 40
-PART_LINES = 1_000_000
 QUERIES = pathlib.Path(__file__).parent / "tpch"
 TABLES = ("region", "nation", "supplier", "customer", "part", "partsupp", "orders", "lineitem")
 
@@ -26,7 +26,7 @@ def tpch(options, say):
         for server in (stele, postgres):
             server.psql((QUERIES / "tables.sql").read_text())
             for table in TABLES:
-                load(server, table, folder / f"{table}.csv")
+                server.psql(*loads(table, folder / f"{table}.csv", first=2))
             server.settle()
             say(f"  {server.name}: loaded")
         ask = {
@@ -53,14 +53,6 @@ def tpch(options, say):
         yield Result(f"tpch-{peer.split()[0].lower()}{'-own' if 'own' in peer else ''}",
                      f"TPC-H scale {options.scale:g}, 22 queries, best of {options.rounds}", peer, "s", False, at_least,
                      [total["Stele"]], [total[peer]], memory if peer == "PostgreSQL" else {}, note if peer == "PostgreSQL" else "")
-
-
-def load(server, table, file):
-    """The file by COPY, a million lines in each transaction: one has a bound on its bytes."""
-    with open(file, "rb") as lines:
-        count = sum(1 for _ in lines)
-    for first in range(2, count + 1, PART_LINES):
-        server.psql(f"\\copy {table} FROM PROGRAM 'tail -n +{first} {file} | head -n {PART_LINES}' (FORMAT csv)")
 
 
 def by_psql(server, text):

@@ -45,13 +45,20 @@ def main():
     unknown = set(options.rows) - set(ROWS)
     if unknown:
         parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
-    results = []
+    results, failed = [], []
     for name in options.rows or ROWS:
         print(f"{name} ({datetime.datetime.now():%H:%M:%S})", flush=True)
-        results += ROWS[name](options, lambda text: print(text, flush=True))
+        try:
+            results += ROWS[name](options, lambda text: print(text, flush=True))
+        except (RuntimeError, OSError) as error:
+            # The other rows' figures are not lost for it.
+            failed.append(name)
+            print(f"  failed: {error}", flush=True)
     print(report.table(results))
     if not options.dry:
         report.write(results)
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
 
 
 main()
