@@ -50,11 +50,17 @@ impl Board {
         self.astray.store(astray, Ordering::Release);
     }
 
-    /// Whether so many were handed in and have no outcome; if not, [`Self::changed`] tells when they are.
-    pub(crate) fn reaches(&self, wanted: usize) -> bool {
-        // This and `enter` each write one number and then read the other's: in one order for both.
+    /// From now on [`Self::changed`] also tells when so many were handed in and have no outcome. Whoever waits for
+    /// that looks at the queue afterwards: one that came before is not told.
+    pub(crate) fn want(&self, wanted: usize) {
         self.wanted.store(wanted, Ordering::SeqCst);
-        self.waiting.load(Ordering::SeqCst) >= wanted
+    }
+
+    /// Another one is in the queue.
+    pub(crate) fn arrived(&self) {
+        if self.waiting.load(Ordering::SeqCst) >= self.wanted.load(Ordering::SeqCst) {
+            self.changed.notify_one();
+        }
     }
 
     /// Waits until a flight ends, or one has since the last call; or until what was wanted is there.
@@ -72,10 +78,7 @@ impl Board {
     }
 
     pub(crate) fn enter(&self, bytes: u64) {
-        let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
-        if waiting == self.wanted.load(Ordering::SeqCst) {
-            self.changed.notify_one();
-        }
+        self.waiting.fetch_add(1, Ordering::SeqCst);
         self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 

@@ -136,7 +136,10 @@ impl Sequencer {
         let (reply, receiver) = oneshot::channel();
         self.board.enter(bytes);
         match sender.try_send(Request { transaction, hash, bytes, reply }) {
-            Ok(()) => Ok(receiver),
+            Ok(()) => {
+                self.board.arrived();
+                Ok(receiver)
+            }
             Err(error) => {
                 self.board.leave(1, bytes);
                 Err(match error {
@@ -266,7 +269,13 @@ impl Worker {
             return true;
         }
         let flying: usize = self.flights.iter().map(|flight| flight.count).sum();
-        self.board.reaches(flying * 2)
+        self.board.want(flying * 2);
+        // One was taken out of the queue already.
+        let enough = self.queue.len() + 1 >= flying;
+        if enough {
+            self.board.want(usize::MAX);
+        }
+        enough
     }
 
     /// Bytes in flight.
