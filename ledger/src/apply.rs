@@ -264,11 +264,12 @@ impl<V: View> Staged<V> {
     fn check_table(&self, table: Oid) -> Result<(), Checked<V::Fault>> {
         let plan = plan(&mut Plans::new(), self.catalog(), table)?;
         let mut result = Ok(());
+        let mut found = rows::Found::new();
         self.scan(table, &mut |_, row| {
             result = check_row(self.catalog(), plan.table(), row)
                 .map_err(Checked::Refused)
                 .and_then(|()| rows::check_keys(self, &plan, &BTreeSet::new(), None, row))
-                .and_then(|()| rows::check_parents(self, &plan, None, row));
+                .and_then(|()| rows::check_parents(self, &plan, &mut found, None, row));
             if result.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .map_err(Checked::Fault)?;

@@ -1,6 +1,6 @@
 //! Constraints of rows: NOT NULL, CHECK, unique keys, foreign keys.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::plan::{FromChild, Plan, Plans, ToParent, plan};
@@ -89,6 +89,9 @@ fn unchanged(
     }
 }
 
+/// The last parent's key that was found in each index: rows of one parent mostly come together.
+pub(super) type Found = BTreeMap<Oid, Vec<u8>>;
+
 /// Checks all touched rows on the state after; whether they are right in themselves only if nobody did before.
 pub(super) fn check_all<'a, V: View>(
     after: &V,
@@ -113,6 +116,7 @@ pub(super) fn check_all<'a, V: View>(
         }
         check_keys(after, plan, &distinct, row.old, new)?;
     }
+    let mut found = Found::new();
     let is_alone = |plan: &Plan| plan.parents.is_empty() && plan.children.is_empty();
     for row in touched {
         if last.as_ref().is_some_and(|(table, plan)| *table == row.table && is_alone(plan)) {
@@ -120,7 +124,7 @@ pub(super) fn check_all<'a, V: View>(
         }
         let plan = plan(plans, after.catalog(), row.table)?;
         if let Some(new) = row.new {
-            check_parents(after, &plan, row.old, new)?;
+            check_parents(after, &plan, &mut found, row.old, new)?;
         }
         if let Some(old) = row.old {
             check_children(after, &plan, old, row.new)?;
@@ -171,26 +175,29 @@ pub(super) fn check_keys<V: View>(
 pub(super) fn check_parents<V: View>(
     after: &V,
     plan: &Plan,
+    found: &mut Found,
     old: Option<&Row>,
     new: &Row,
 ) -> Result<(), Checked<V::Fault>> {
-    plan.parents.iter().try_for_each(|to| check_parent(after, plan, to, old, new))
+    plan.parents.iter().try_for_each(|to| check_parent(after, plan, to, found, old, new))
 }
 
 fn check_parent<V: View>(
     after: &V,
     plan: &Plan,
     to: &ToParent,
+    found: &mut Found,
     old: Option<&Row>,
     new: &Row,
 ) -> Result<(), Checked<V::Fault>> {
     let table = plan.table();
     let Some(foreign) = table.foreign_keys.get(to.at) else { return Ok(()) };
     let Some(key) = key_of(table, &to.columns, new)? else { return Ok(()) };
-    if unchanged(table, &to.columns, old, &key)? {
+    if found.get(&foreign.parent_index) == Some(&key) || unchanged(table, &to.columns, old, &key)? {
         return Ok(());
     }
     if !after.find(foreign.parent_index, &key, 1).map_err(Checked::Fault)?.is_empty() {
+        found.insert(foreign.parent_index, key);
         return Ok(());
     }
     let parent = after.catalog().table(foreign.parent).map_or("", |parent| parent.name.as_str());

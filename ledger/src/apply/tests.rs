@@ -298,6 +298,12 @@ fn foreign_keys_hold_from_both_sides() {
     };
     assert_eq!(detail, "Key (parent)=(7) is not present in table \"parent\".");
     admitted(&memory, vec![insert(CHILD, child_row(11, None))]);
+    // One that follows others of a parent that is there.
+    let of = |id, parent| insert(CHILD, child_row(id, Some(parent)));
+    admitted(&memory, vec![of(11, 1), of(12, 1)]);
+    let Refusal::NoParent { .. } = refused(&memory, vec![of(11, 1), of(12, 1), of(13, 7)]) else {
+        panic!()
+    };
     // A parent of the same transaction, also when it comes later.
     admitted(
         &memory,
