@@ -24,6 +24,12 @@ pub fn snapshot(state: &State, text: &str, zone: Zone, now_us: i64) -> Result<Sn
     })
 }
 
+/// Whether a text names a block, and so the same state whenever it is read.
+pub(crate) fn is_for_ever(text: &str) -> bool {
+    let text = text.trim();
+    text.starts_with("block:") || text.starts_with("tx:")
+}
+
 /// The newest block of a point of the chain. `now_us` is the clock's time, µs since 1970 UTC.
 ///
 /// # Errors

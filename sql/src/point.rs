@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use ledger::{ColumnNumber, Oid, RowReader, Value, VersionId, View, key};
-use storage::ScanColumn;
+use storage::{ScanColumn, Snapshot};
 
 use crate::functions::{Datum, shaped};
 use crate::overlay::Sight;
@@ -47,6 +47,8 @@ enum Source {
 struct Lookup {
     table: Oid,
     index: Oid,
+    /// The state that is looked into; nothing is the session's own sight.
+    past: Option<Snapshot>,
     /// What the index's columns must be, in its order, with the columns' types.
     key: Vec<(Node, PgType)>,
     columns: Vec<(ColumnNumber, PgType)>,
@@ -63,6 +65,7 @@ struct Part {
 /// A table that is read.
 struct Scan {
     table: Oid,
+    past: Option<Snapshot>,
     indexes: Vec<(Oid, Vec<ColumnNumber>)>,
     columns: Vec<(ColumnNumber, PgType)>,
 }
@@ -109,26 +112,40 @@ impl Point {
             }
             Source::Lookup(lookup) => {
                 let Some(key) = lookup.key(&env)? else { return Some(found) };
-                let mut versions = sight.find(lookup.index, &key, MOST_ROWS + 1).ok()?;
-                if versions.len() > MOST_ROWS {
-                    return None;
-                }
-                versions.sort_unstable();
-                let table = sight.table(lookup.table).ok()?;
-                for version in versions {
-                    let Some(row) = sight.alive(lookup.table, version).ok()? else { continue };
-                    let reader = RowReader::new(table, &row.bytes).ok()?;
-                    let columns = lookup.columns.iter();
-                    let row = columns
-                        .map(|(number, kind)| {
-                            shaped(kind, Datum::of(reader.value(*number).ok()?)).ok()
-                        })
-                        .collect::<Option<Vec<_>>>()?;
-                    self.take(Env { row: &row, version: Some(version), ..env }, &mut found)?;
+                match &lookup.past {
+                    Some(past) => self.look_up(lookup, past, &key, env, &mut found)?,
+                    None => self.look_up(lookup, sight, &key, env, &mut found)?,
                 }
             }
         }
         Some(found)
+    }
+
+    /// Adds what becomes of the rows with a key in a state.
+    fn look_up(
+        &self,
+        lookup: &Lookup,
+        view: &impl View,
+        key: &[u8],
+        env: Env<'_>,
+        found: &mut Vec<(Option<VersionId>, Vec<Datum>)>,
+    ) -> Option<()> {
+        let mut versions = view.find(lookup.index, key, MOST_ROWS + 1).ok()?;
+        if versions.len() > MOST_ROWS {
+            return None;
+        }
+        versions.sort_unstable();
+        let table = view.catalog().table(lookup.table)?;
+        for version in versions {
+            let Some(row) = view.alive(lookup.table, version).ok()? else { continue };
+            let reader = RowReader::new(table, &row.bytes).ok()?;
+            let columns = lookup.columns.iter();
+            let row = columns
+                .map(|(number, kind)| shaped(kind, Datum::of(reader.value(*number).ok()?)).ok())
+                .collect::<Option<Vec<_>>>()?;
+            self.take(Env { row: &row, version: Some(version), ..env }, found)?;
+        }
+        Some(())
     }
 
     /// Adds what becomes of a row, if it passes the filters.
@@ -191,7 +208,7 @@ fn part(maker: &mut Maker, plan: &LogicalPlan) -> Option<Part> {
             let provider = source_as_provider(&scan.source).ok()?;
             let table = provider.downcast_ref::<LedgerTable>()?;
             (scan.projection.is_none() && scan.filters.is_empty() && scan.fetch.is_none())
-                .then(|| scanned(table))?
+                .then(|| scanned(table))
         }
         LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => Some(Part {
             source: None,
@@ -214,11 +231,12 @@ fn part(maker: &mut Maker, plan: &LogicalPlan) -> Option<Part> {
     }
 }
 
-fn scanned(table: &LedgerTable) -> Option<Part> {
-    let (oid, shown, indexes) = table.parts()?;
+fn scanned(table: &LedgerTable) -> Part {
+    let (oid, past) = table.what();
+    let indexes = table.indexes().to_vec();
     let mut read = Vec::new();
     let mut columns = BTreeMap::new();
-    for (name, column, kind) in shown {
+    for (name, column, kind) in table.shown() {
         let node = match column {
             ScanColumn::User(number) => {
                 read.push((number, kind));
@@ -229,8 +247,8 @@ fn scanned(table: &LedgerTable) -> Option<Part> {
         };
         columns.insert(name, node);
     }
-    let source = Some(Scan { table: oid, indexes, columns: read });
-    Some(Part { source, rows: Vec::new(), filters: Vec::new(), columns })
+    let source = Some(Scan { table: oid, past, indexes, columns: read });
+    Part { source, rows: Vec::new(), filters: Vec::new(), columns }
 }
 
 /// The lookup by the longest index that the filters fix wholly.
@@ -247,7 +265,7 @@ fn lookup(scan: Scan, filters: &[Node]) -> Option<Lookup> {
     let (index, columns) = indexes.max_by_key(|(_, columns)| columns.len())?;
     let key = columns.iter().filter_map(|number| fixed.get(number));
     let key = key.map(|(node, kind)| ((*node).clone(), (*kind).clone())).collect();
-    Some(Lookup { table: scan.table, index: *index, key, columns: scan.columns })
+    Some(Lookup { table: scan.table, index: *index, past: scan.past, key, columns: scan.columns })
 }
 
 /// Types whose equality is that of their keys' bytes, and which nothing but a bare column compares.

@@ -122,18 +122,20 @@ impl LedgerTable {
         self
     }
 
-    /// The table, its columns by field, and its indexes; `None` for one of a fixed height.
-    #[expect(clippy::type_complexity, reason = "three parts of one table")]
-    pub(crate) fn parts(
-        &self,
-    ) -> Option<(Oid, Vec<(String, ScanColumn, PgType)>, Vec<(Oid, Vec<ColumnNumber>)>)> {
-        if self.fixed {
-            return None;
-        }
+    /// The table, and the snapshot of one of a fixed height.
+    pub(crate) fn what(&self) -> (Oid, Option<Snapshot>) {
+        (self.oid, self.fixed.then(|| self.snapshot.clone()))
+    }
+
+    /// Its indexes with their columns.
+    pub(crate) fn indexes(&self) -> &[(Oid, Vec<ColumnNumber>)] {
+        &self.indexes
+    }
+
+    /// Its columns by field.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = (String, ScanColumn, PgType)> {
         let fields = self.schema.fields().iter().zip(&self.columns);
-        let columns =
-            fields.map(|(field, (column, kind))| (field.name().clone(), *column, kind.clone()));
-        Some((self.oid, columns.collect(), self.indexes.clone()))
+        fields.map(|(field, (column, kind))| (field.name().clone(), *column, kind.clone()))
     }
 
     /// What a query reads: its own snapshot and rows, unless the height is fixed.

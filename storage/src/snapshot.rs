@@ -2,6 +2,7 @@
 //! applied meanwhile.
 
 use std::{
+    fmt,
     ops::{Bound, ControlFlow},
     sync::{Arc, atomic::Ordering},
 };
@@ -31,6 +32,12 @@ pub struct Snapshot {
     catalog: Arc<Catalog>,
     /// Why nothing can be read: the chain goes on where this state can't follow.
     cut: Option<Fault>,
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("height", &self.height).finish_non_exhaustive()
+    }
 }
 
 impl Snapshot {

@@ -320,7 +320,12 @@ impl Binder<'_> {
     /// A point of the chain that a query names: a constant, or a parameter. While nobody knows the parameter's value,
     /// the present stands for it, so that the statement can be described.
     pub(super) fn point_of(&mut self, value: Typed) -> Result<Datum, Error> {
-        self.momentary = true;
+        let literal = match &value.expr {
+            Expr::Literal(literal, _) => literal.try_as_str().flatten(),
+            _ => None,
+        };
+        // A block of the chain is the same for ever; what a time or a parameter means is asked each time.
+        self.momentary |= !literal.is_some_and(crate::as_of::is_for_ever);
         let value = match &value.expr {
             Expr::Placeholder(parameter) if value.kind == PgType::Unknown => {
                 self.settle(&parameter.id, &PgType::Text).unwrap_or(value)

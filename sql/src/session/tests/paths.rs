@@ -536,3 +536,51 @@ async fn keys_are_found_in_the_past_and_in_the_own_transaction() {
     assert_eq!(tag(&mut one, "select b from t where a = 1 and b = 1").await, "SELECT 1");
     assert_eq!(state(&mut one, "update t set b = 3 where a = 1").await, "25006");
 }
+
+#[tokio::test]
+async fn a_named_block_is_looked_into_by_key_and_its_plan_is_kept() {
+    let engine = engine();
+    let mut session = session(&engine);
+    run(&mut session, "create table t (a int primary key, b int); insert into t values (1, 0)")
+        .await
+        .expect("a table");
+    let mut heights = Vec::new();
+    for text in [
+        "update t set b = 1 where a = 1",
+        "update t set a = 2 where a = 1",
+        "insert into t values (1, 7)",
+        "delete from t where a = 1",
+        "alter table t rename b to c; insert into t values (1, 8)",
+    ] {
+        run(&mut session, text).await.expect("a change");
+        heights.push(engine.state().head().height.0);
+    }
+    // Own rows are not in the past.
+    run(&mut session, "begin; update t set c = 9 where a = 1").await.expect("a change");
+    let expected = ["1", "", "7", "", "8"];
+    for short in ["on", "off"] {
+        run(&mut session, &format!("set local ledger.short_path = {short}")).await.expect("a path");
+        for (height, wanted) in heights.iter().zip(expected) {
+            let column = if wanted == "8" { "c" } else { "b" };
+            for from in [
+                format!("ledger.as_of('t', 'block:{height}')"),
+                format!("t for system_time as of 'block:{height}'"),
+            ] {
+                let text = format!("select {column} from {from} where a = 1");
+                let statement = session.parse(&text).expect("a statement").pop().expect("one");
+                let prepared = session.prepare(statement, &[]).await.expect("prepared");
+                for _ in 0..2 {
+                    assert_eq!(shown(&mut session, &prepared).await, wanted, "{text}");
+                }
+                assert_eq!(prepared.statement.slot.is_point(), Some(true), "{text}");
+            }
+        }
+    }
+    run(&mut session, "rollback").await.expect("an end");
+    // What a time means is asked each time.
+    let statement = session.parse("select c from t for system_time as of now() where a = 1");
+    let statement = statement.expect("a statement").pop().expect("one");
+    let prepared = session.prepare(statement, &[]).await.expect("prepared");
+    assert_eq!(shown(&mut session, &prepared).await, "8");
+    assert_eq!(prepared.statement.slot.is_point(), None);
+}
