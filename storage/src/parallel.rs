@@ -28,12 +28,17 @@ fn in_parts<T: Sync, R: Send>(list: &[T], work: impl Fn(&[T]) -> R + Sync) -> Ve
     };
     let shares: Vec<Vec<R>> = thread::scope(|scope| {
         let every_nth = &every_nth;
-        let others: Vec<_> =
-            (1..threads).map(|first| scope.spawn(move || every_nth(first))).collect();
+        let begin = |first| {
+            let begun = thread::Builder::new().spawn_scoped(scope, move || every_nth(first));
+            (first, begun)
+        };
+        let others: Vec<_> = (1..threads).map(begin).collect();
         let own = every_nth(0);
-        let others = others.into_iter().map(|other| match other.join() {
-            Ok(share) => share,
-            Err(panic) => std::panic::resume_unwind(panic),
+        let others = others.into_iter().map(|(first, other)| match other.map(|it| it.join()) {
+            Ok(Ok(share)) => share,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            // The system gives no thread: this one does it.
+            Err(_) => every_nth(first),
         });
         std::iter::once(own).chain(others).collect()
     });

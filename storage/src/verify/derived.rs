@@ -39,8 +39,14 @@ pub(crate) fn verify(
     for height in (0..until.0).map(Height) {
         let block = source.block(height)?;
         each_effect(&block, &mut |version, operation| {
-            let walk = operation.table().and_then(|table| tables.get_mut(&table));
-            walk.map_or(Ok(()), |walk| walk.effect(core, version, operation, &mut reports))
+            let Some(table) = operation.table() else { return Ok(()) };
+            match tables.get_mut(&table) {
+                Some(walk) => walk.effect(core, version, operation, &mut reports),
+                None => {
+                    reports.miss(table, version);
+                    Ok(())
+                }
+            }
         })?;
     }
     for walk in tables.values_mut() {
@@ -92,6 +98,13 @@ impl Reports {
             let file = file.to_owned();
             report.damage.push(Damage { height, file, offset: 0, detail });
         }
+    }
+
+    /// A version that a block wrote is nowhere.
+    fn miss(&mut self, table: Oid, version: VersionId) {
+        let VersionId { height, transaction, operation } = version;
+        let detail = format!("version {transaction}.{operation} of table {} is missing", table.0);
+        self.find(IN_MEMORY, Some(height), detail);
     }
 
     /// Rows are not what blocks say: their file is read no more, and made anew.
@@ -146,7 +159,10 @@ impl Walk {
         if !is_due {
             self.next_chunk(core, reports)?;
         }
-        let Some(here) = &mut self.here else { return Ok(()) };
+        let Some(here) = &mut self.here else {
+            reports.miss(self.table, version);
+            return Ok(());
+        };
         let place = here.place;
         here.place += 1;
         let Some((marks, rows)) = &here.held else { return Ok(()) };

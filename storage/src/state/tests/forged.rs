@@ -16,6 +16,7 @@ use crate::{
     simulated::{Crash, SimulatedDisk},
     testing::*,
     verify::derived as derived_files,
+    versions::Versions,
 };
 
 /// What verifying finds wrong: files, and what is said of them.
@@ -117,6 +118,21 @@ fn a_forged_end_is_found() {
             assert!(found.iter().any(|(file, _)| file == "index"), "{found:?}");
         }
     }
+}
+
+#[test]
+fn rows_that_are_nowhere_are_found() {
+    let (model, index, disk) = sealed();
+    let state = resume(tiny(1), &index, Arc::new(disk), &model.chain.blocks);
+    let is_missing = |state: &State| {
+        let found = findings(state);
+        assert!(found.iter().any(|(_, detail)| detail.ends_with("is missing")), "{found:?}");
+    };
+    let versions = Versions::new(Arc::clone(&state.core.memory));
+    state.core.tables.write().insert(TABLE, Arc::new(versions));
+    is_missing(&state);
+    state.core.tables.write().remove(&TABLE);
+    is_missing(&state);
 }
 
 #[test]
