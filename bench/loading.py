@@ -43,8 +43,7 @@ def fetch(options, say):
         ):
             def read(server):
                 command = [POSTGRES / "psql", "-X", "-q", "-A", "-t", "-o", "/dev/null", "-c", statement.format(load.newest(server))]
-                with open(os.devnull, "w"):
-                    return seconds(lambda: said(command, env=server.environment()))
+                return seconds(lambda: said(command, env=server.environment()))
             figures = in_turn(options.rounds, lambda: read(stele), lambda: read(postgres), say)
             memory = {server.name: server.memory_mib() for server in (stele, postgres)}
             yield Result(name, work, "PostgreSQL", "s", False, 1.0, *figures, memory)

@@ -150,7 +150,7 @@ impl<V: View> Staged<V> {
                     let plan = self.plan(table)?;
                     let same = |operation: &&Operation| operation.table() == Some(table);
                     let rest = transaction.operations.iter().skip(at).take_while(same);
-                    self.expect(&plan, rest.count());
+                    self.make_room(&plan, rest.count());
                     last = Some((table, plan));
                 }
                 if let (Some((_, plan)), false) = (&last, checked_alone) {

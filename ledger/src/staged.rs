@@ -126,7 +126,7 @@ impl<V: View> Staged<V> {
     }
 
     /// Makes room for so many rows of a table that are about to come.
-    pub(crate) fn expect(&mut self, plan: &Plan, rows: usize) {
+    pub(crate) fn make_room(&mut self, plan: &Plan, rows: usize) {
         for (index, _) in plan.indexes() {
             self.keys.entry(index).or_default().reserve(rows);
         }

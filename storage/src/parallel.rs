@@ -1,7 +1,10 @@
 //! Work on many operations, shared out among the cores. It knows what is hashed by the ledger's functions, and
 //! nothing of who asks.
 
-use std::{num::NonZero, thread};
+use std::{
+    num::NonZero,
+    thread::{self, ScopedJoinHandle},
+};
 
 use ledger::{DecodeError, Operation, Refusal, apply::Check, merkle::History};
 
@@ -34,12 +37,13 @@ fn in_parts<T: Sync, R: Send>(list: &[T], work: impl Fn(&[T]) -> R + Sync) -> Ve
         };
         let others: Vec<_> = (1..threads).map(begin).collect();
         let own = every_nth(0);
-        let others = others.into_iter().map(|(first, other)| match other.map(|it| it.join()) {
-            Ok(Ok(share)) => share,
-            Ok(Err(panic)) => std::panic::resume_unwind(panic),
-            // The system gives no thread: this one does it.
-            Err(_) => every_nth(first),
-        });
+        let others =
+            others.into_iter().map(|(first, other)| match other.map(ScopedJoinHandle::join) {
+                Ok(Ok(share)) => share,
+                Ok(Err(panic)) => std::panic::resume_unwind(panic),
+                // The system gives no thread: this one does it.
+                Err(_) => every_nth(first),
+            });
         std::iter::once(own).chain(others).collect()
     });
     let mut shares: Vec<_> = shares.into_iter().map(Vec::into_iter).collect();

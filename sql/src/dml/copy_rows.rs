@@ -192,7 +192,7 @@ impl CopyIn {
     /// All rows are in; gives the tag. The transaction's end commits them.
     ///
     /// # Errors
-    /// None now; bounds of later versions.
+    /// A cancel, or the statement's deadline (57014).
     pub async fn finish(self, session: &mut Session) -> Result<String, Error> {
         session.bounds.check()?;
         Ok(format!("COPY {}", self.rows))
