@@ -1,11 +1,14 @@
 //! An index that fails: the state goes on with another one, and shows the same rows.
 
 use std::{
+    collections::BTreeMap,
     ops::Bound,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::SystemTime,
 };
 
 use proptest::prelude::*;
@@ -97,18 +100,43 @@ proptest! {
     }
 }
 
-/// Copies a directory as it lies on disk now: what a process that is killed leaves behind.
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
+/// Copies a directory as it lies on disk at one moment: what a process that is killed leaves behind.
+///
+/// The index's own threads write and delete files meanwhile, so a copy counts only when nothing changed while it was
+/// made.
+fn copy(from: &Path, to: &Path) {
+    loop {
+        std::fs::create_dir_all(to).unwrap();
+        let before = entries(from);
+        let copied = before.iter().try_for_each(|(name, metadata)| match metadata {
+            None => std::fs::create_dir_all(to.join(name)),
+            Some(_) => std::fs::copy(from.join(name), to.join(name)).map(drop),
+        });
+        if copied.is_ok() && entries(from) == before {
+            return;
+        }
+        std::fs::remove_dir_all(to).unwrap();
+    }
+}
+
+/// What lies below `directory`, parents first, by name: length in bytes and time of the last change of each file.
+fn entries(directory: &Path) -> BTreeMap<PathBuf, Option<(u64, SystemTime)>> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![PathBuf::new()];
+    while let Some(below) = open.pop() {
+        let Ok(listed) = std::fs::read_dir(directory.join(&below)) else { continue };
+        for entry in listed.flatten() {
+            let name = below.join(entry.file_name());
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_dir() {
+                open.push(name.clone());
+                found.insert(name, None);
+            } else {
+                found.insert(name, Some((metadata.len(), metadata.modified().unwrap())));
+            }
         }
     }
+    found
 }
 
 #[test]
