@@ -8,10 +8,7 @@ use std::sync::{
 use ledger::{Block, Height, Oid, VersionId};
 use parking_lot::{Mutex, RwLock};
 
-use crate::{
-    BlockSource, Fault,
-    chunk::{Marks, RowBytes},
-};
+use crate::{BlockSource, Fault, chunk::RowBytes, marks::Marks};
 
 /// The way back to blocks.
 #[derive(Default)]
@@ -71,8 +68,7 @@ impl Blocks {
                         && (first..=last).contains(&version)
                         && let Some(row) = effect.row()
                     {
-                        marks.versions.push(version);
-                        marks.updates.push(effect.previous().is_some());
+                        marks.push(version, effect.previous().is_some());
                         rows.push(&row.bytes);
                     }
                 }

@@ -21,8 +21,9 @@ use crate::{
     Fault,
     arrow_types::{self, ColumnBuilder},
     ends::{Ends, Heights},
+    marks::{MARK_BYTES, Marks},
     memory::{Cached, Memory},
-    segment::Group,
+    segment::{Group, RowPage},
 };
 
 /// Versions in a full chunk.
@@ -31,12 +32,11 @@ pub(crate) const CHUNK_ROWS: usize = 8192;
 /// Bytes of rows in a full chunk: wide rows fill a chunk before its count does.
 pub(crate) const CHUNK_BYTES: usize = 8 << 20;
 
-/// Rows that are read one by one before the whole chunk is.
-const FEW: usize = 16;
+/// Bytes of a chunk's marks that stay while it is sealed.
+const FEW_MARKS: usize = 1024;
 
-/// What a version costs beside its row's bytes.
-pub(crate) const VERSION_BYTES: usize =
-    size_of::<VersionId>() + size_of::<u64>() + size_of::<usize>() + 1;
+/// What a version costs beside its row's bytes, at most.
+pub(crate) const VERSION_BYTES: usize = MARK_BYTES + size_of::<u64>() + size_of::<usize>();
 
 /// A run of versions in chain order. `first` is the row number of its first version.
 pub(crate) struct Chunk {
@@ -49,8 +49,6 @@ pub(crate) struct Chunk {
     ends_kept: AtomicUsize,
     used: AtomicBool,
     listed: AtomicBool,
-    /// Rows that were read one by one.
-    singles: AtomicUsize,
     me: Weak<Self>,
     memory: Arc<Memory>,
 }
@@ -60,37 +58,13 @@ enum Body {
     /// In memory alone.
     Fresh(Marks, RowBytes),
     /// In a file, with what was read of it lately.
-    Sealed { group: Group, marks: Slot<Marks>, rows: Slot<RowBytes> },
+    Sealed { group: Group, marks: Slot<Marks>, rows: Slot<RowBytes>, pages: Pages },
 }
 
 type Slot<T> = RwLock<Option<Arc<T>>>;
 
-/// The identities of versions, in order, and whether each was written by an UPDATE (or else an INSERT).
-#[derive(Debug, Default)]
-pub(crate) struct Marks {
-    pub(crate) versions: Vec<VersionId>,
-    pub(crate) updates: Vec<bool>,
-}
-
-impl Marks {
-    /// A version's identity.
-    pub(crate) fn version(&self, place: usize) -> Option<VersionId> {
-        self.versions.get(place).copied()
-    }
-
-    /// Whether the version was written by an UPDATE.
-    pub(crate) fn is_update(&self, place: usize) -> bool {
-        self.updates.get(place).copied().unwrap_or(false)
-    }
-
-    fn written_at(&self, at: Height) -> usize {
-        self.versions.partition_point(|version| version.height <= at)
-    }
-
-    fn bytes(&self) -> usize {
-        self.versions.capacity() * size_of::<VersionId>() + self.updates.capacity()
-    }
-}
+/// Pages of rows by the place of their first row, for rows that are read one by one.
+type Pages = RwLock<BTreeMap<usize, Arc<RowPage>>>;
 
 /// Encoded rows, end to end.
 #[derive(Debug, Default)]
@@ -153,7 +127,6 @@ impl Chunk {
             ends_kept: AtomicUsize::new(0),
             used: AtomicBool::new(false),
             listed: AtomicBool::new(false),
-            singles: AtomicUsize::new(0),
             me,
             memory,
         }
@@ -172,7 +145,8 @@ impl Chunk {
         ends: Arc<Ends>,
         memory: Arc<Memory>,
     ) -> Arc<Self> {
-        let body = Body::Sealed { group, marks: Slot::default(), rows: Slot::default() };
+        let (marks, rows, pages) = (Slot::default(), Slot::default(), Pages::default());
+        let body = Body::Sealed { group, marks, rows, pages };
         Arc::new_cyclic(|me| Self::of(first, body, ends, Weak::clone(me), memory))
     }
 
@@ -189,8 +163,7 @@ impl Chunk {
     /// The same chunk, to be shared by readers: nothing is added to it any more.
     pub(crate) fn frozen(mut self) -> Arc<Self> {
         if let Body::Fresh(marks, rows) = &mut self.body {
-            marks.versions.shrink_to_fit();
-            marks.updates.shrink_to_fit();
+            marks.shrink();
             rows.bytes.shrink_to_fit();
             rows.ends.shrink_to_fit();
         }
@@ -203,7 +176,7 @@ impl Chunk {
     /// Versions in it.
     pub(crate) fn len(&self) -> usize {
         match &self.body {
-            Body::Fresh(marks, _) => marks.versions.len(),
+            Body::Fresh(marks, _) => marks.len(),
             Body::Sealed { group, .. } => group.rows,
         }
     }
@@ -243,8 +216,7 @@ impl Chunk {
     /// Adds a version, to a chunk that is in memory.
     pub(crate) fn push(&mut self, version: VersionId, update: bool, row: &[u8]) {
         if let Body::Fresh(marks, rows) = &mut self.body {
-            marks.versions.push(version);
-            marks.updates.push(update);
+            marks.push(version, update);
             rows.push(row);
             self.memory.add(row.len() + VERSION_BYTES);
         }
@@ -267,12 +239,11 @@ impl Chunk {
         let (mut marks, mut rows) = (Marks::default(), RowBytes::default());
         for chunk in chunks {
             let (its_marks, its_rows) = (chunk.marks()?, chunk.rows()?);
-            marks.versions.extend_from_slice(&its_marks.versions);
-            marks.updates.extend_from_slice(&its_marks.updates);
+            marks.append(&its_marks);
             rows.append(&its_rows);
         }
         if let Some(head) = chunks.first() {
-            head.memory.add(rows.bytes.len() + VERSION_BYTES * marks.versions.len());
+            head.memory.add(rows.bytes.len() + VERSION_BYTES * marks.len());
         }
         Ok((marks, rows))
     }
@@ -293,8 +264,7 @@ impl Chunk {
         let (own_marks, own_rows) = (self.marks()?, self.rows()?);
         let mut rows = RowBytes::default();
         rows.append(&own_rows);
-        let (versions, updates) = (own_marks.versions.clone(), own_marks.updates.clone());
-        Ok((Marks { versions, updates }, rows))
+        Ok((own_marks.clone(), rows))
     }
 
     /// The ends of neighbours as one. Whoever joins keeps others from superseding meanwhile.
@@ -308,7 +278,7 @@ impl Chunk {
     /// The first version's identity.
     pub(crate) fn first_version(&self) -> Option<VersionId> {
         match &self.body {
-            Body::Fresh(marks, _) => marks.versions.first().copied(),
+            Body::Fresh(marks, _) => marks.first(),
             Body::Sealed { group, .. } => Some(group.first),
         }
     }
@@ -316,7 +286,7 @@ impl Chunk {
     /// The last version's identity.
     pub(crate) fn last_version(&self) -> Option<VersionId> {
         match &self.body {
-            Body::Fresh(marks, _) => marks.versions.last().copied(),
+            Body::Fresh(marks, _) => marks.last(),
             Body::Sealed { group, .. } => Some(group.last),
         }
     }
@@ -326,7 +296,7 @@ impl Chunk {
         if Some(version) > self.last_version() || Some(version) < self.first_version() {
             return Ok(None);
         }
-        Ok(self.marks()?.versions.binary_search(&version).ok())
+        Ok(self.marks()?.find(version))
     }
 
     /// Its versions' identities.
@@ -335,7 +305,7 @@ impl Chunk {
             Body::Fresh(marks, _) => Ok(Held::Here(marks)),
             Body::Sealed { group, marks, .. } => {
                 let read = || group.read_marks().or_else(|fault| Ok(group.reread(fault)?.0));
-                self.held(marks, Marks::bytes, read)
+                self.held(marks, marks_kept, read)
             }
         }
     }
@@ -344,38 +314,58 @@ impl Chunk {
     pub(crate) fn rows(&self) -> Result<Held<'_, RowBytes>, Fault> {
         match &self.body {
             Body::Fresh(_, rows) => Ok(Held::Here(rows)),
-            Body::Sealed { group, rows, .. } => {
+            Body::Sealed { group, rows, pages, .. } => {
                 let read = || group.read_rows().or_else(|fault| Ok(group.reread(fault)?.1));
-                self.held(rows, RowBytes::size, read)
+                let held = self.held(rows, RowBytes::size, read)?;
+                if rows.read().is_some() {
+                    self.memory.uncache(forget(pages));
+                }
+                Ok(held)
             }
         }
     }
 
     /// Looks at one row's bytes, if they are at hand and no file has to be read for it.
     pub(crate) fn peek<T>(&self, place: usize, see: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        match &self.body {
-            Body::Fresh(_, rows) => rows.get(place).map(see),
-            Body::Sealed { rows, .. } => {
-                let rows = rows.read().clone()?;
-                rows.get(place).map(see)
-            }
+        let Body::Sealed { rows, pages, .. } = &self.body else {
+            return self.rows().ok()?.get(place).map(see);
+        };
+        self.used.store(true, Ordering::Relaxed);
+        let whole = rows.read().clone();
+        if let Some(rows) = whole {
+            return rows.get(place).map(see);
         }
+        let page = pages.read().range(..=place).next_back().map(|(_, page)| Arc::clone(page));
+        page?.get(place).map(see)
     }
 
     /// One row's bytes: of a file that isn't read whole anyway, only the page that holds it is read.
     pub(crate) fn row_at(&self, place: usize) -> Result<Vec<u8>, Fault> {
-        let gone = || Fault::Internal("no such row".into());
-        if let Body::Sealed { group, rows, .. } = &self.body
-            && rows.read().is_none()
-        {
-            // A chunk from which many rows are asked for is better read once.
-            if self.singles.fetch_add(1, Ordering::Relaxed) % FEW != FEW - 1
-                && let Ok(row) = group.read_row(place)
-            {
-                return Ok(row);
-            }
+        if let Some(row) = self.peek(place, <[u8]>::to_vec) {
+            return Ok(row);
         }
+        if let Body::Sealed { group, pages, .. } = &self.body
+            && let Ok(page) = group.read_page(place)
+            && let Some(row) = page.get(place)
+        {
+            let row = row.to_vec();
+            self.keep_page(pages, page);
+            return Ok(row);
+        }
+        let gone = || Fault::Internal("no such row".into());
         Ok(self.rows()?.get(place).ok_or_else(gone)?.to_vec())
+    }
+
+    fn keep_page(&self, pages: &Pages, page: RowPage) {
+        let bytes = page.size();
+        if !self.memory.may_cache(bytes) {
+            return;
+        }
+        // Before others can let go of it.
+        self.memory.cache(bytes);
+        let before = pages.write().insert(page.first(), Arc::new(page));
+        self.memory.uncache(before.map_or(0, |page| page.size()));
+        self.keep();
     }
 
     fn held<'c, T>(
@@ -555,8 +545,11 @@ impl Cached for Chunk {
         for array in std::mem::take(&mut *self.columns.write()).into_values() {
             self.memory.uncache(array.get_array_memory_size());
         }
-        if let Body::Sealed { marks, rows, .. } = &self.body {
-            let kept = marks.write().take().map_or(0, |marks| marks.bytes());
+        if let Body::Sealed { marks, rows, pages, .. } = &self.body {
+            let mut marks = marks.write();
+            let large = marks.take_if(|marks| marks_kept(marks) > 0);
+            let kept = forget(pages) + large.map_or(0, |marks| marks_kept(&marks));
+            drop(marks);
             let kept = kept + rows.write().take().map_or(0, |rows| rows.size());
             self.ends.evict();
             self.memory.uncache(kept + self.ends_kept.swap(0, Ordering::AcqRel));
@@ -568,9 +561,24 @@ impl Drop for Chunk {
     fn drop(&mut self) {
         self.evict();
         if let Body::Fresh(marks, rows) = &self.body {
-            self.memory.free(rows.bytes.len() + VERSION_BYTES * marks.versions.len());
+            self.memory.free(rows.bytes.len() + VERSION_BYTES * marks.len());
         }
     }
+}
+
+/// Bytes of marks that the account has as kept. Those of few transactions take less than a chunk does anyway: they
+/// stay, and aren't counted.
+fn marks_kept(marks: &Marks) -> usize {
+    let bytes = marks.bytes();
+    if bytes > FEW_MARKS { bytes } else { 0 }
+}
+
+/// Lets go of pages, and gives the bytes that they took.
+fn forget(pages: &Pages) -> usize {
+    if pages.read().is_empty() {
+        return 0;
+    }
+    std::mem::take(&mut *pages.write()).into_values().map(|page| page.size()).sum()
 }
 
 /// A stored row was checked before it was applied: what doesn't decode is this node's fault.

@@ -28,6 +28,7 @@ pub mod index;
 mod index_writer;
 pub mod locks;
 mod lookup;
+mod marks;
 mod memory;
 mod memory_index;
 pub mod order;

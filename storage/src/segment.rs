@@ -6,6 +6,7 @@
 //! (`_ledger_row`), and then the table's own columns as they were when the file was written.
 
 mod input;
+mod pages;
 mod write;
 
 #[cfg(test)]
@@ -34,8 +35,8 @@ use parquet::{
     arrow::{
         ProjectionMask,
         arrow_reader::{
-            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
-            RowSelector, statistics::StatisticsConverter,
+            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+            statistics::StatisticsConverter,
         },
     },
     errors::ParquetError,
@@ -46,13 +47,11 @@ use parquet::{
 };
 
 use crate::{
-    Disk, Fault, File,
-    again::Blocks,
-    arrow_types::COLUMN_KEY,
-    chunk::{Marks, RowBytes},
+    Disk, Fault, File, again::Blocks, arrow_types::COLUMN_KEY, chunk::RowBytes, marks::Marks,
 };
 use input::Input;
 
+pub(crate) use pages::RowPage;
 pub(crate) use write::write;
 
 /// The columns before the table's own.
@@ -255,45 +254,35 @@ impl Group {
         }
     }
 
-    /// Reads columns by their place in the file; a part of the rows if `part` says so.
-    fn read(
-        &self,
-        columns: impl IntoIterator<Item = usize>,
-        part: Option<(usize, usize)>,
-    ) -> Result<RecordBatch, Fault> {
+    /// Reads columns by their place in the file.
+    fn read(&self, columns: impl IntoIterator<Item = usize>) -> Result<RecordBatch, Fault> {
         if self.segment.is_damaged() {
             return Err(self.segment.damaged(&"it was found damaged"));
         }
         let metadata = self.segment.metadata()?.clone();
         let failed = |error: ParquetError| self.segment.damaged(&error);
         let mask = ProjectionMask::roots(metadata.parquet_schema(), columns);
-        let input = self.input(metadata.metadata(), &mask, part.is_none()).map_err(failed)?;
-        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata)
+        let input = self.input(metadata.metadata(), &mask).map_err(failed)?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata)
             .with_row_groups(vec![self.place])
             .with_projection(mask)
             .with_batch_size(self.rows);
-        if let Some((skip, take)) = part {
-            let selectors = vec![RowSelector::skip(skip), RowSelector::select(take)];
-            builder = builder.with_row_selection(RowSelection::from(selectors));
-        }
         let mut batches = builder.build().map_err(failed)?;
         let batch = batches.next().transpose().map_err(|error| self.segment.damaged(&error))?;
-        let wanted = part.map_or(self.rows, |(_, take)| take);
         match batch {
-            Some(batch) if batch.num_rows() == wanted => Ok(batch),
+            Some(batch) if batch.num_rows() == self.rows => Ok(batch),
             _ => Err(self.segment.damaged(&"a row group of another length")),
         }
     }
 
-    /// The file, with these columns of the row group at hand if they are read `whole`.
+    /// The file, with these columns of the row group at hand.
     fn input(
         &self,
         metadata: &ParquetMetaData,
         mask: &ProjectionMask,
-        whole: bool,
     ) -> Result<Input, ParquetError> {
         let segment = Arc::clone(&self.segment);
-        match metadata.row_groups().get(self.place).filter(|_| whole) {
+        match metadata.row_groups().get(self.place) {
             Some(group) => {
                 let columns = group.columns().iter().enumerate();
                 let wanted = columns.filter(|(leaf, _)| mask.leaf_included(*leaf));
@@ -308,7 +297,7 @@ impl Group {
         let Some(source) = self.segment.blocks.source() else { return Err(fault) };
         let span = (self.first, self.last);
         let found = self.segment.blocks.rows(&*source, self.segment.table, span)?;
-        if found.0.versions.len() != self.rows {
+        if found.0.len() != self.rows {
             let detail = format!("{}: blocks hold other rows", self.segment.name);
             return Err(Fault::Derived { what: "sealed file", detail });
         }
@@ -317,7 +306,7 @@ impl Group {
 
     /// The identities of its versions.
     pub(crate) fn read_marks(&self) -> Result<Marks, Fault> {
-        let batch = self.read(0..ROW, None)?;
+        let batch = self.read(0..ROW)?;
         let shape = || self.segment.damaged(&"columns of another shape");
         let [blocks, transactions, operations, updates] = batch.columns() else {
             return Err(shape());
@@ -331,12 +320,12 @@ impl Group {
             transaction: transactions.value(place).cast_unsigned(),
             operation: operations.value(place).cast_unsigned(),
         };
-        let marks = Marks {
-            versions: (0..self.rows).map(version).collect(),
-            updates: updates.values().iter().collect(),
-        };
-        if marks.versions.first() != Some(&self.first) || marks.versions.last() != Some(&self.last)
-        {
+        let mut marks = Marks::default();
+        for place in 0..self.rows {
+            marks.push(version(place), updates.value(place));
+        }
+        marks.shrink();
+        if marks.first() != Some(self.first) || marks.last() != Some(self.last) {
             return Err(self.segment.damaged(&"other versions than its manifest says"));
         }
         Ok(marks)
@@ -344,7 +333,7 @@ impl Group {
 
     /// Its rows' bytes.
     pub(crate) fn read_rows(&self) -> Result<RowBytes, Fault> {
-        let batch = self.read([ROW], None)?;
+        let batch = self.read([ROW])?;
         let mut rows = RowBytes::default();
         let column = batch.columns().first().and_then(|column| column.as_binary_opt::<i32>());
         let column = column.ok_or_else(|| self.segment.damaged(&"columns of another shape"))?;
@@ -354,14 +343,6 @@ impl Group {
         Ok(rows)
     }
 
-    /// One row's bytes.
-    pub(crate) fn read_row(&self, place: usize) -> Result<Vec<u8>, Fault> {
-        let batch = self.read([ROW], Some((place, 1)))?;
-        let column = batch.columns().first().and_then(|column| column.as_binary_opt::<i32>());
-        let column = column.ok_or_else(|| self.segment.damaged(&"columns of another shape"))?;
-        Ok(column.iter().flatten().next().unwrap_or_default().to_vec())
-    }
-
     /// One of the table's columns; `None` if the file doesn't have it in this shape.
     pub(crate) fn read_column(
         &self,
@@ -369,7 +350,7 @@ impl Group {
         kind: &DataType,
     ) -> Result<Option<ArrayRef>, Fault> {
         let Some(place) = self.place_of(number, kind)? else { return Ok(None) };
-        let batch = self.read([place], None)?;
+        let batch = self.read([place])?;
         Ok(batch.columns().first().filter(|array| array.data_type() == kind).cloned())
     }
 

@@ -8,7 +8,12 @@ use parquet::arrow::ArrowWriter;
 
 use super::{Group, Manifest, Segment, name, write};
 use crate::{
-    Disk, arrow_types::data_type_of, chunk::Chunk, memory::Memory, simulated::SimulatedDisk,
+    Disk,
+    arrow_types::data_type_of,
+    chunk::Chunk,
+    ends::Ends,
+    memory::{Cached, Memory},
+    simulated::SimulatedDisk,
     testing::*,
 };
 
@@ -36,7 +41,7 @@ pub(crate) fn forge(
     let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), None).unwrap();
     for (place, about) in manifest.groups.iter().enumerate() {
         let group = Group::new(&segment, place, about);
-        let batch = group.read(0..schema.fields().len(), None).unwrap();
+        let batch = group.read(0..schema.fields().len()).unwrap();
         let columns = schema.fields().iter().zip(batch.columns());
         let columns = columns.map(|(field, array)| change(field.name(), array)).collect();
         writer.write(&RecordBatch::try_new(Arc::clone(&schema), columns).unwrap()).unwrap();
@@ -48,6 +53,56 @@ pub(crate) fn forge(
     file.write_at(&bytes, 0).unwrap();
     file.sync_data().unwrap();
     Manifest { bytes: bytes.len() as u64, sums: super::input::sums(&bytes), ..manifest.clone() }
+}
+
+/// A chunk of 2,000 rows as it was in memory, and as it lies in a file; and the place of the file's rows.
+fn sealed(disk: &SimulatedDisk, memory: &Arc<Memory>) -> (Arc<Chunk>, Arc<Chunk>, u64) {
+    let fresh = chunk(0, 2000);
+    let parts = [vec![Arc::clone(&fresh)]];
+    let manifest = write(disk, 7, (TABLE, &table()), &parts, &|| false).unwrap();
+    let segment = Arc::new(Segment::open(disk, TABLE, &manifest, &Arc::default()).unwrap());
+    let group = Group::new(&segment, 0, &manifest.groups[0]);
+    let rows = segment.metadata().unwrap().metadata().row_group(0).column(super::ROW);
+    let start = rows.data_page_offset().cast_unsigned();
+    (fresh, Chunk::sealed(0, group, Arc::new(Ends::none()), Arc::clone(memory)), start)
+}
+
+#[test]
+fn rows_read_one_by_one_are_kept_by_the_page() {
+    let (disk, memory) = (SimulatedDisk::new(), Arc::new(Memory::new(1 << 20)));
+    let (fresh, chunk, start) = sealed(&disk, &memory);
+    assert_eq!(chunk.peek(700, <[u8]>::to_vec), None);
+    assert_eq!(chunk.row_at(700).unwrap(), fresh.row_at(700).unwrap());
+    let page = memory.arrays();
+    assert!(page > 0 && page < 16 << 10, "{page} bytes of one page");
+    // What was read is not read again, and its neighbours come with it.
+    disk.flip(&name(7), start + 100, 4);
+    for place in [700, 701] {
+        assert_eq!(chunk.peek(place, <[u8]>::to_vec), Some(fresh.row_at(place).unwrap()));
+        assert_eq!(chunk.row_at(place).unwrap(), fresh.row_at(place).unwrap());
+    }
+    chunk.evict();
+    assert_eq!(memory.arrays(), 0);
+    // An altered byte is seen before any row of the piece is, and blocks aren't lent here.
+    assert!(chunk.row_at(700).is_err());
+}
+
+#[test]
+fn pages_of_single_rows_give_way_to_the_whole_and_to_rows_in_memory() {
+    let (disk, memory) = (SimulatedDisk::new(), Arc::new(Memory::new(1 << 20)));
+    let (fresh, chunk, _) = sealed(&disk, &memory);
+    for place in 0..2000 {
+        assert_eq!(chunk.row_at(place).unwrap(), fresh.row_at(place).unwrap());
+    }
+    let pages = memory.arrays();
+    let whole = chunk.rows().unwrap();
+    assert!(memory.arrays() < 2 * pages, "pages are kept beside the whole");
+    drop(whole);
+    chunk.evict();
+    assert_eq!(memory.arrays(), 0);
+    memory.add(1 << 20);
+    assert_eq!(chunk.row_at(3).unwrap(), fresh.row_at(3).unwrap());
+    assert_eq!(memory.arrays(), 0, "kept where there is no room");
 }
 
 #[test]
@@ -62,11 +117,13 @@ fn what_is_written_is_read() {
         let group = Group::new(&segment, place, about);
         let (marks, rows) = (group.read_marks().unwrap(), group.read_rows().unwrap());
         let own = chunk.marks().unwrap();
-        assert_eq!((&marks.versions, &marks.updates), (&own.versions, &own.updates));
-        for number in [0, 5, chunk.len() - 1] {
+        assert_eq!(marks, own.clone());
+        for number in 0..chunk.len() {
             let expected = chunk.row(number).unwrap().unwrap().bytes;
             assert_eq!(rows.get(number), Some(expected.as_slice()));
-            assert_eq!(group.read_row(number).unwrap(), expected);
+            let page = group.read_page(number).unwrap();
+            assert_eq!(page.get(number), Some(expected.as_slice()));
+            assert_eq!(page.first().checked_sub(1).and_then(|before| page.get(before)), None);
         }
         for column in &table().columns {
             let kind = data_type_of(&column.kind);

@@ -21,11 +21,11 @@ use crate::{
 };
 
 /// Rows that are encoded at a time: pages end between them.
-const BATCH_ROWS: usize = 512;
+const BATCH_ROWS: usize = 128;
 
 /// Bytes after which a page of rows ends: what must be unpacked to read one row. Columns are read whole, so
 /// each is one page of a row group, unless it is large.
-const ROW_PAGE_BYTES: usize = 32 << 10;
+const ROW_PAGE_BYTES: usize = 8 << 10;
 
 /// Writes a file of these chunks, which follow one another, and makes it safe; its name is safe once the
 /// directory is synced. Each part becomes one row group. It is given up when it `stops`.
@@ -113,7 +113,7 @@ fn encode(
 /// The columns before the table's own, of one chunk.
 fn before(chunk: &Chunk) -> Result<Vec<ArrayRef>, Fault> {
     let (marks, rows) = (chunk.marks()?, chunk.rows()?);
-    let versions = marks.versions.iter();
+    let versions = marks.iter().map(|(version, _)| version);
     let mut bytes = BinaryBuilder::new();
     for place in 0..chunk.len() {
         bytes.append_value(rows.get(place).unwrap_or_default());
@@ -125,7 +125,7 @@ fn before(chunk: &Chunk) -> Result<Vec<ArrayRef>, Fault> {
         Arc::new(Int64Array::from_iter_values(heights)),
         Arc::new(Int32Array::from_iter_values(transactions)),
         Arc::new(Int32Array::from_iter_values(operations)),
-        Arc::new(BooleanArray::from(marks.updates.clone())),
+        Arc::new(BooleanArray::from_iter(marks.iter().map(|(_, update)| Some(update)))),
         Arc::new(bytes.finish()),
     ])
 }

@@ -10,7 +10,8 @@ use super::FileReport;
 use crate::{
     BlockSource, Damage, Fault,
     arrow_types::data_type_of,
-    chunk::{Chunk, Marks, RowBytes},
+    chunk::{Chunk, RowBytes},
+    marks::Marks,
     memory::Cached as _,
     segment::Group,
     state::Core,
