@@ -14,7 +14,7 @@ use ledger::{
 };
 
 use crate::{
-    Fault, Head, Shortage,
+    Fault, Head, Index, Shortage,
     chunk::{VERSION_BYTES, undecoded},
     index_writer::IndexWriter,
     state::Core,
@@ -95,6 +95,19 @@ impl Applier {
         (self.unstored.blocks, self.unstored.operations)
     }
 
+    /// Takes an index on disk that failed into use again, if that was so.
+    ///
+    /// # Errors
+    /// Why it still takes no writes.
+    pub(crate) fn revive(&mut self, store: &Arc<dyn Index>) -> Result<(), Fault> {
+        if self.index.is_sound() && !store.has_failed() {
+            return Ok(());
+        }
+        self.index.revive(store)?;
+        self.core.memory.set_index(self.core.index().resident_bytes());
+        Ok(())
+    }
+
     /// Takes over what the last checkpoint lacks; `None` if there is nothing. The block before is complete,
     /// and the next has not begun.
     pub(crate) fn capture(&mut self) -> Result<Option<Capture>, Fault> {
@@ -102,7 +115,7 @@ impl Applier {
             return Err(fault.clone());
         }
         if !self.index.is_sound() {
-            let detail = "it is kept in memory until the next start".to_owned();
+            let detail = "it is kept in memory".to_owned();
             return Err(Fault::Derived { what: "key index", detail });
         }
         let (head, catalogs) = {

@@ -4,17 +4,17 @@
 //! a prefix of them with the checkpoint of that prefix, and the blocks after it are applied again.
 
 use std::{
-    fmt, fs,
+    fmt, fs, io,
     ops::Bound,
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use parking_lot::RwLock;
+use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
 
 use crate::{
     Fault, MemoryIndex,
@@ -36,20 +36,53 @@ const FLUSH_BYTES: u64 = 4 << 20;
 /// Bytes of journal that may be kept: what is read again when the index is opened.
 const JOURNAL_BYTES: u64 = 128 << 20;
 
+/// What must fit onto the disk before an index that failed is opened anew, and the file that shows it: until then
+/// what it holds can still be read.
+const TRIAL_BYTES: usize = 8 << 20;
+const TRIAL: &str = "trial";
+
 /// An ordered set in a directory.
 pub struct FjallIndex {
-    database: Database,
-    entries: RwLock<Keyspace>,
-    state: Keyspace,
-    records: Keyspace,
+    /// `None` only when it could not be opened again after a failure.
+    opened: RwLock<Option<Opened>>,
     path: PathBuf,
+    cache_bytes: u64,
     /// Bytes that were written since all was flushed last.
     unflushed: AtomicU64,
+    /// Whether a write failed: the engine takes none after it.
+    failed: AtomicBool,
+}
+
+/// The engine's handles.
+struct Opened {
+    database: Database,
+    entries: Keyspace,
+    state: Keyspace,
+    records: Keyspace,
 }
 
 impl fmt::Debug for FjallIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FjallIndex").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Opened {
+    fn open(path: &Path, cache_bytes: u64) -> Result<Self, fjall::Error> {
+        let database = Database::builder(path)
+            .cache_size(cache_bytes)
+            .max_journaling_size(JOURNAL_BYTES)
+            .open()?;
+        let entries = database.keyspace(ENTRIES, KeyspaceCreateOptions::default)?;
+        let state = database.keyspace("state", KeyspaceCreateOptions::default)?;
+        let records = database.keyspace("records", KeyspaceCreateOptions::default)?;
+        Ok(Self { database, entries, state, records })
+    }
+
+    fn flush(&self) -> Result<(), fjall::Error> {
+        [&self.entries, &self.records, &self.state]
+            .into_iter()
+            .try_for_each(|keyspace| keyspace.rotate_memtable().map(drop))
     }
 }
 
@@ -90,62 +123,76 @@ impl FjallIndex {
     }
 
     fn try_open(path: &Path, cache_bytes: u64) -> Result<Self, fjall::Error> {
-        let database = Database::builder(path)
-            .cache_size(cache_bytes)
-            .max_journaling_size(JOURNAL_BYTES)
-            .open()?;
-        let entries = RwLock::new(database.keyspace(ENTRIES, KeyspaceCreateOptions::default)?);
-        let state = database.keyspace("state", KeyspaceCreateOptions::default)?;
-        let records = database.keyspace("records", KeyspaceCreateOptions::default)?;
         Ok(Self {
-            database,
-            entries,
-            state,
-            records,
+            opened: RwLock::new(Some(Opened::open(path, cache_bytes)?)),
             path: path.to_owned(),
+            cache_bytes,
             unflushed: AtomicU64::new(0),
+            failed: AtomicBool::new(false),
         })
     }
 
-    fn entries(&self) -> Keyspace {
-        self.entries.read().clone()
+    fn opened(&self) -> Result<MappedRwLockReadGuard<'_, Opened>, Fault> {
+        RwLockReadGuard::try_map(self.opened.read(), Option::as_ref).map_err(|_| closed())
+    }
+
+    /// What came of a write.
+    fn written<T>(&self, result: Result<T, fjall::Error>) -> Result<T, Fault> {
+        result.map_err(|error| {
+            self.failed.store(true, Ordering::Release);
+            fault(error)
+        })
+    }
+
+    /// Whether the disk takes so much that opening the index is worth trying.
+    fn try_disk(&self) -> Result<(), Fault> {
+        let path = self.path.join(TRIAL);
+        let write = || {
+            let mut file = fs::File::create(&path)?;
+            io::Write::write_all(&mut file, &vec![1; TRIAL_BYTES])?;
+            file.sync_data()
+        };
+        let written = write();
+        let removed = fs::remove_file(&path);
+        let tried = written.and(removed);
+        tried.map_err(|error| Fault::io(format!("write {}", path.display()), error))
     }
 }
 
 impl Index for FjallIndex {
     fn write(&self, changes: Vec<Change>, checkpoint: Option<Checkpoint>) -> Result<(), Fault> {
-        let entries = self.entries();
+        let opened = self.opened()?;
         let bytes = changes.iter().map(size_of_change).sum();
         self.unflushed.fetch_add(bytes, Ordering::Relaxed);
-        let mut batch = self.database.batch();
+        let mut batch = opened.database.batch();
         for change in changes {
             match change {
-                Change::Put(entry) => batch.insert(&entries, entry, []),
-                Change::Remove(entry) => batch.remove(&entries, entry),
-                Change::Set(key, value) => batch.insert(&self.records, key, value),
-                Change::Forget(key) => batch.remove(&self.records, key),
+                Change::Put(entry) => batch.insert(&opened.entries, entry, []),
+                Change::Remove(entry) => batch.remove(&opened.entries, entry),
+                Change::Set(key, value) => batch.insert(&opened.records, key, value),
+                Change::Forget(key) => batch.remove(&opened.records, key),
             }
         }
         if let Some(checkpoint) = checkpoint {
-            batch.insert(&self.state, CHECKPOINT, ledger::codec::encode(&checkpoint));
+            batch.insert(&opened.state, CHECKPOINT, ledger::codec::encode(&checkpoint));
         }
-        batch.commit().map_err(fault)
+        self.written(batch.commit())
     }
 
     fn load(&self, entries: Vec<Vec<u8>>) -> Result<(), Fault> {
-        let keyspace = self.entries();
+        let opened = self.opened()?;
         let load = || {
-            let mut ingestion = keyspace.start_ingestion()?;
+            let mut ingestion = opened.entries.start_ingestion()?;
             for entry in entries {
                 ingestion.write(entry, [])?;
             }
             ingestion.finish()
         };
-        load().map_err(fault)
+        self.written(load())
     }
 
     fn checkpoint(&self) -> Result<Option<Checkpoint>, Fault> {
-        let bytes = self.state.get(CHECKPOINT).map_err(fault)?;
+        let bytes = self.opened()?.state.get(CHECKPOINT).map_err(fault)?;
         // What doesn't decode was written by another version: as good as none.
         Ok(bytes.and_then(|bytes| ledger::codec::decode(&bytes).ok()))
     }
@@ -159,7 +206,8 @@ impl Index for FjallIndex {
         if is_empty_range(&bounds) {
             return Ok(Vec::new());
         }
-        let range = self.entries().range::<&[u8], _>(bounds);
+        let opened = self.opened()?;
+        let range = opened.entries.range::<&[u8], _>(bounds);
         let key = |guard: fjall::Guard| guard.key().map(|key| key.to_vec()).map_err(fault);
         if reverse {
             range.rev().take(limit).map(key).collect()
@@ -169,7 +217,7 @@ impl Index for FjallIndex {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        Ok(self.records.get(key).map_err(fault)?.map(|value| value.to_vec()))
+        Ok(self.opened()?.records.get(key).map_err(fault)?.map(|value| value.to_vec()))
     }
 
     fn records(
@@ -181,7 +229,8 @@ impl Index for FjallIndex {
         if is_empty_range(&bounds) {
             return Ok(Vec::new());
         }
-        let range = self.records.range::<&[u8], _>(bounds);
+        let opened = self.opened()?;
+        let range = opened.records.range::<&[u8], _>(bounds);
         let record = |guard: fjall::Guard| {
             let (key, value) = guard.into_inner().map_err(fault)?;
             Ok((key.to_vec(), value.to_vec()))
@@ -194,35 +243,49 @@ impl Index for FjallIndex {
     }
 
     fn persist(&self) -> Result<(), Fault> {
-        self.database.persist(PersistMode::SyncData).map_err(fault)?;
+        let opened = self.opened()?;
+        self.written(opened.database.persist(PersistMode::SyncData))?;
         // What stands in the journal alone is put into memory again by an opening.
         if self.unflushed.load(Ordering::Relaxed) < FLUSH_BYTES {
             return Ok(());
         }
         self.unflushed.store(0, Ordering::Relaxed);
-        for keyspace in [&self.entries(), &self.records, &self.state] {
-            keyspace.rotate_memtable().map_err(fault)?;
-        }
-        Ok(())
+        self.written(opened.flush())
     }
 
     fn clear(&self) -> Result<(), Fault> {
+        let mut opened = self.opened.write();
+        let opened = opened.as_mut().ok_or_else(closed)?;
         // The checkpoint goes first: entries without one are cleared again at the next opening.
-        self.state.remove(CHECKPOINT).map_err(fault)?;
-        self.database.persist(PersistMode::SyncData).map_err(fault)?;
+        self.written(opened.state.remove(CHECKPOINT))?;
+        self.written(opened.database.persist(PersistMode::SyncData))?;
         // Not by `clear`: an opening would do that again from the journal, and take with it what was loaded.
-        let mut entries = self.entries.write();
-        self.database.delete_keyspace(entries.clone()).map_err(fault)?;
-        let made = self.database.keyspace(ENTRIES, KeyspaceCreateOptions::default);
-        *entries = made.map_err(fault)?;
+        self.written(opened.database.delete_keyspace(opened.entries.clone()))?;
+        let made = opened.database.keyspace(ENTRIES, KeyspaceCreateOptions::default);
+        opened.entries = self.written(made)?;
         Ok(())
     }
 
     fn clear_records(&self) -> Result<(), Fault> {
+        let opened = self.opened()?;
         // What the others rest on goes first.
-        self.records.remove(crate::derived::CHECKPOINT).map_err(fault)?;
-        self.database.persist(PersistMode::SyncData).map_err(fault)?;
-        self.records.clear().map_err(fault)
+        self.written(opened.records.remove(crate::derived::CHECKPOINT))?;
+        self.written(opened.database.persist(PersistMode::SyncData))?;
+        self.written(opened.records.clear())
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    fn revive(&self) -> Result<(), Fault> {
+        self.try_disk()?;
+        let mut opened = self.opened.write();
+        // One process opens a directory once.
+        drop(opened.take());
+        *opened = Some(Opened::open(&self.path, self.cache_bytes).map_err(fault)?);
+        self.failed.store(false, Ordering::Release);
+        Ok(())
     }
 
     fn resident_bytes(&self) -> u64 {
@@ -236,6 +299,11 @@ fn size_of_change(change: &Change) -> u64 {
         Change::Set(key, value) => key.len() + value.len(),
     };
     bytes as u64
+}
+
+fn closed() -> Fault {
+    let detail = "it could not be opened again after a failure".to_owned();
+    Fault::Derived { what: "key index", detail }
 }
 
 fn fault(error: fjall::Error) -> Fault {

@@ -87,6 +87,20 @@ pub trait Index: Send + Sync {
     /// The engine's own failure.
     fn clear_records(&self) -> Result<(), Fault>;
 
+    /// Whether a write failed since it was opened, so that it takes none.
+    fn has_failed(&self) -> bool {
+        false
+    }
+
+    /// Has one that failed take writes again. What it holds is then as after a crash: all up to some write, and all
+    /// that was persisted.
+    ///
+    /// # Errors
+    /// The engine's own failure: it failed still, and this may be tried again.
+    fn revive(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// Bytes that it keeps in memory in proportion to its entries (a cache of fixed size is not counted).
     fn resident_bytes(&self) -> u64;
 }

@@ -2,7 +2,7 @@
 //! all of them anew when the index is lost or of another chain.
 //!
 //! The index is derived, so that its failures are no reason to stop: when it can't be written any more (a
-//! full disk, say) another one is made in memory, and the node goes on until it is started again.
+//! full disk, say) another one is made in memory, and the node goes on with that until the disk takes writes again.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -340,12 +340,23 @@ impl IndexWriter {
             self.index = Arc::new(MemoryIndex::default());
             (self.lost, self.replaced) = (false, true);
         }
-        self.changes.clear();
-        // Without a checkpoint nothing of it is believed.
-        (self.many, self.loading, self.open) = (None, None, None);
         let settled = Height(head.height.0.saturating_sub(self.settle_blocks));
         self.core.settled.store(settled.0, Ordering::Release);
         self.collect_ended(settled)?;
+        self.fill_all(head, catalog, settled)?;
+        if self.lost {
+            // An index in memory takes every write, so this happens once at most.
+            return self.rebuild(head, catalog);
+        }
+        self.core.set_index(Arc::clone(&self.index));
+        Ok(())
+    }
+
+    /// Writes the entries of all versions into an index that has none.
+    fn fill_all(&mut self, head: Head, catalog: &Catalog, settled: Height) -> Result<(), Fault> {
+        self.changes.clear();
+        // Without a checkpoint nothing of it is believed.
+        (self.many, self.loading, self.open) = (None, None, None);
         let history = self.core.published.read().catalogs.all();
         let mut filled = BTreeMap::new();
         for catalog in history.iter().map(Arc::as_ref).chain([catalog]) {
@@ -359,11 +370,37 @@ impl IndexWriter {
         self.end_loads();
         self.flush(Some(checkpoint(head, settled)));
         self.wrote = false;
-        if self.lost {
-            // An index in memory takes every write, so this happens once at most.
-            return self.rebuild(head, catalog);
+        Ok(())
+    }
+
+    /// Takes the index that failed into use again, with all entries anew. Between two blocks; readers have one in
+    /// memory until it is complete.
+    ///
+    /// # Errors
+    /// Why it still takes no writes; then all is as it was.
+    pub(crate) fn revive(&mut self, store: &Arc<dyn Index>) -> Result<(), Fault> {
+        let (head, catalog) = {
+            let published = self.core.published.read();
+            (published.head.unwrap_or_default(), published.catalogs.newest())
+        };
+        if !self.replaced {
+            self.lose(&Fault::Derived { what: "key index", detail: "a write failed".to_owned() });
+            self.rebuild(head, &catalog)?;
         }
-        self.core.set_index(Arc::clone(&self.index));
+        store.revive()?;
+        store.clear()?;
+        let in_memory = std::mem::replace(&mut self.index, Arc::clone(store));
+        let settled = Height(self.core.settled.load(Ordering::Relaxed));
+        let filled = self.fill_all(head, &catalog, settled);
+        if filled.is_err() || self.lost {
+            self.index = in_memory;
+            self.lost = false;
+            let detail = "it failed again while it was filled".to_owned();
+            return filled.and(Err(Fault::Derived { what: "key index", detail }));
+        }
+        self.replaced = false;
+        self.core.set_index(Arc::clone(store));
+        tracing::warn!("the key index is on disk again");
         Ok(())
     }
 
@@ -431,7 +468,7 @@ impl IndexWriter {
     }
 
     fn lose(&mut self, fault: &Fault) {
-        tracing::error!(%fault, "the key index can't be kept on disk; it is kept in memory until the next start");
+        tracing::error!(%fault, "the key index can't be kept on disk; it is kept in memory until it can");
         self.lost = true;
     }
 }

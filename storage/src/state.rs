@@ -189,6 +189,8 @@ impl State {
             config,
             files: BTreeMap::new(),
             next_file: 0,
+            owed: Vec::new(),
+            unnamed: None,
             height: Height(0),
             stopping: Arc::default(),
         });

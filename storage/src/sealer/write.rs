@@ -2,7 +2,7 @@
 //! place. Nothing that the last checkpoint rests on is removed before the next one is safe.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -40,6 +40,10 @@ pub(crate) struct Work {
     /// All sealed files, by table and first row.
     pub(crate) files: BTreeMap<(Oid, u64), Manifest>,
     pub(crate) next_file: u64,
+    /// What the store should have been told of merged files, and failed to take.
+    pub(crate) owed: Vec<Change>,
+    /// The first file that the store may not name, since it failed to take a checkpoint.
+    pub(crate) unnamed: Option<u64>,
     /// The block of the last checkpoint.
     pub(crate) height: Height,
     /// Whether what is under way is to be left undone.
@@ -66,6 +70,7 @@ impl Work {
     /// Writes everything that was applied until now, and makes files anew that were found damaged. When it
     /// fails, all is as it was before, and it may be tried again.
     pub(super) fn checkpoint(&mut self, applier: &Mutex<Applier>) -> Result<(), Fault> {
+        applier.lock().revive(&self.store)?;
         let capture = applier.lock().capture()?;
         if let Some(capture) = capture {
             let first = self.next_file;
@@ -90,11 +95,17 @@ impl Work {
 
     /// Writes files and then the checkpoint that names them.
     fn store(&mut self, capture: &Capture, first: u64) -> Result<(), Fault> {
-        let mut changes = Vec::new();
+        let mut changes = self.owed.clone();
         let prepared = self.prepare(capture, &mut changes);
         let (written, ended) = prepared.inspect_err(|_| self.remove_from(first))?;
-        self.store.write(last_of_each(changes), None)?;
-        self.store.persist()?;
+        let told =
+            self.store.write(last_of_each(changes), None).and_then(|()| self.store.persist());
+        if told.is_err() {
+            // Whether it names these files is seen once it is open again.
+            self.unnamed.get_or_insert(first);
+            return told;
+        }
+        self.owed.clear();
         self.height = capture.head.height;
         self.are_stored(ended);
         for file in written {
@@ -106,6 +117,10 @@ impl Work {
             versions.deletes_stored(unsealed.deletes.len(), &older);
         }
         self.core.memory.free(self.core.chain.stored_until(&self.store, capture.head.height));
+        if let Some(unnamed) = self.unnamed.take() {
+            let named: BTreeSet<_> = self.files.values().map(|file| file.number).collect();
+            self.remove((unnamed..first).filter(|number| !named.contains(number)));
+        }
         Ok(())
     }
 
@@ -156,7 +171,11 @@ impl Work {
 
     /// Removes files that were written and that nothing names, as far as that goes: a start removes the rest.
     fn remove_from(&self, first: u64) {
-        for number in first..self.next_file {
+        self.remove(first..self.next_file);
+    }
+
+    fn remove(&self, numbers: impl Iterator<Item = u64>) {
+        for number in numbers {
             if let Err(error) = self.disk.remove(&segment::name(number)) {
                 tracing::debug!(%error, number, "a file that wasn't finished is left");
             }
@@ -364,12 +383,17 @@ impl Work {
             ended.extend(note_ends(table, chunk, self.height, group, &mut changes)?);
         }
         changes.push(manifest_change(table, first, &manifest));
-        self.store.write(last_of_each(changes), None)?;
-        self.store.persist()?;
-        self.are_stored(ended);
         let gone: Vec<_> =
             small.iter().filter_map(|first| self.files.remove(&(table, *first))).collect();
         self.files.insert((table, first), manifest);
+        let changes = last_of_each(changes);
+        let told = self.store.write(changes.clone(), None).and_then(|()| self.store.persist());
+        if told.is_err() {
+            // Readers have the new file already. The old ones are removed by the next start.
+            self.owed.extend(changes);
+            return told;
+        }
+        self.are_stored(ended);
         for file in gone {
             let name = segment::name(file.number);
             if let Err(error) = self.disk.remove(&name) {

@@ -11,22 +11,37 @@ use std::{
     time::SystemTime,
 };
 
+use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use super::{
     config,
     model::{self, Model},
     open,
+    sealed::{resume, tiny},
 };
-use crate::{Change, Checkpoint, Fault, FjallIndex, Index, MemoryIndex, State, index::Record};
+use crate::{
+    Change, Checkpoint, Fault, FjallIndex, Index, MemoryIndex, State, index::Record,
+    simulated::SimulatedDisk,
+};
 
-/// Takes so many writes, and then none.
+/// Takes so many writes, and then none until it is revived, which is allowed so many times.
 struct Failing {
     inner: MemoryIndex,
     writes: AtomicUsize,
+    /// What it takes each time it was revived.
+    later: Mutex<Vec<usize>>,
 }
 
 impl Failing {
+    fn new(writes: usize, later: Vec<usize>) -> Self {
+        Self {
+            inner: MemoryIndex::default(),
+            writes: AtomicUsize::new(writes),
+            later: Mutex::new(later),
+        }
+    }
+
     fn spend(&self) -> Result<(), Fault> {
         let left =
             self.writes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
@@ -80,6 +95,17 @@ impl Index for Failing {
         self.inner.clear_records()
     }
 
+    fn has_failed(&self) -> bool {
+        self.writes.load(Ordering::Relaxed) == 0
+    }
+
+    fn revive(&self) -> Result<(), Fault> {
+        let full = || Fault::Derived { what: "key index", detail: "still no space left".into() };
+        let writes = self.later.lock().pop().ok_or_else(full)?;
+        self.writes.store(writes, Ordering::Relaxed);
+        Ok(())
+    }
+
     fn resident_bytes(&self) -> u64 {
         0
     }
@@ -95,9 +121,74 @@ proptest! {
         writes in 0_usize..30,
     ) {
         let model = Model::new(&steps);
-        let index = Failing { inner: MemoryIndex::default(), writes: AtomicUsize::new(writes) };
+        let index = Failing::new(writes, Vec::new());
         model.check(&open(Arc::new(index), settle, &model.chain.blocks));
     }
+}
+
+/// A checkpoint, as soon as there is one.
+fn checkpoint(state: &State) {
+    while state.checkpoint().is_err() {
+        std::thread::yield_now();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_index_that_failed_is_taken_up_again(
+        steps in model::steps(),
+        settle in 0_u64..4,
+        writes in 0_usize..60,
+        later in proptest::collection::vec(0_usize..20, 0..3),
+        cut in 0_usize..100,
+    ) {
+        let model = Model::new(&steps);
+        let blocks = &model.chain.blocks;
+        let cut = blocks.len() * cut / 100;
+        let failing = Arc::new(Failing::new(writes, later));
+        let index: Arc<dyn Index> = Arc::clone(&failing) as _;
+        let disk = Arc::new(SimulatedDisk::default());
+        let state = resume(tiny(settle), &index, Arc::clone(&disk) as _, &blocks[..cut]);
+        failing.later.lock().insert(0, usize::MAX);
+        checkpoint(&state);
+        for block in &blocks[cut..] {
+            state.apply(block).unwrap();
+        }
+        model.check(&state);
+        checkpoint(&state);
+        model.check(&state);
+        prop_assert!(Arc::ptr_eq(&state.core.index(), &index), "reads go elsewhere");
+        drop(state);
+        // All of it is where a start looks for it: nothing is applied again.
+        if let Some(last) = blocks.last() {
+            let known = |_| true;
+            let state =
+                State::resume(tiny(settle), Arc::clone(&index), Some(Arc::clone(&disk) as _), None, &known);
+            prop_assert_eq!(state.unwrap().head().height, last.header.height);
+        }
+        model.check(&resume(tiny(settle), &index, disk, blocks));
+    }
+}
+
+#[test]
+fn an_index_on_disk_is_opened_anew_with_what_it_had() {
+    let directory = tempfile::tempdir().unwrap();
+    let index = FjallIndex::open(directory.path(), 1 << 20).unwrap();
+    let entry = |number: u8| Change::Put(vec![1, number]);
+    let record = |number: u8| Change::Set(vec![number], vec![number; 9]);
+    for number in 0..9 {
+        index.write(vec![entry(number), record(number)], None).unwrap();
+        index.persist().unwrap();
+        index.revive().unwrap();
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        assert_eq!(index.page(all, false, 100).unwrap().len(), usize::from(number) + 1);
+        assert_eq!(index.get(&[number]).unwrap(), Some(vec![number; 9]));
+    }
+    assert!(!index.has_failed());
+    index.clear().unwrap();
+    assert_eq!(index.get(&[8]).unwrap(), Some(vec![8; 9]), "records stay");
 }
 
 /// Copies a directory as it lies on disk at one moment: what a process that is killed leaves behind.
