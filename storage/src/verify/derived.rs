@@ -35,7 +35,10 @@ pub(crate) fn verify(
     let mut reports = Reports::default();
     let mut tables = BTreeMap::new();
     for (table, versions) in core.tables.read().clone() {
-        tables.insert(table, Walk::new(table, versions, newest)?);
+        let walk = Walk::new(table, versions, newest)?;
+        // Before anything else is read of them: who finds one damaged has it made anew.
+        walk.chunks.as_slice().iter().for_each(|chunk| reports.look_at(chunk));
+        tables.insert(table, walk);
     }
     for height in (0..until.0).map(Height) {
         let block = source.block(height)?;
@@ -201,7 +204,6 @@ impl Walk {
         self.close(core, reports)?;
         let Some(chunk) = self.chunks.next() else { return Ok(()) };
         self.known_ended += chunk.ends().until(self.newest)?.len() as u64;
-        reports.look_at(&chunk);
         let read = |group: &Group| Ok((group.read_marks()?, group.read_rows()?));
         let held = match chunk.group().map(read) {
             Some(Ok(held)) => Some(held),
