@@ -2,6 +2,7 @@
 //! end of each statement and for the sequencer before a block.
 
 mod details;
+mod many;
 #[cfg(test)]
 mod model;
 pub(crate) mod plan;
@@ -60,6 +61,17 @@ pub fn check_statement<V: View>(
     touched: &[Touched<'_>],
 ) -> Result<(), Checked<V::Fault>> {
     rows::check_all(after, touched.iter().copied(), false, &mut Plans::new())
+}
+
+/// As [`check_statement`], of rows that are known to be right in themselves (see [`check_row`]).
+///
+/// # Errors
+/// As of [`check_statement`].
+pub fn check_among_others<V: View>(
+    after: &V,
+    touched: &[Touched<'_>],
+) -> Result<(), Checked<V::Fault>> {
+    rows::check_all(after, touched.iter().copied(), true, &mut Plans::new())
 }
 
 /// Checks a whole transaction against a state: that what it rests on is alive, that its user may do it,

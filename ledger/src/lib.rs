@@ -47,4 +47,4 @@ pub use staged::{Checked, Staged};
 pub use table::{Column, ColumnNumber, Table};
 pub use transaction::{Operation, Receipt, Row, Signature, Transaction, TransactionId, VersionId};
 pub use value::{Type, Value, ValueRef};
-pub use view::View;
+pub use view::{View, up_to_two};

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::apply::plan::{Plan, Plans, plan};
 use crate::catalog::{Index, IndexOrigin};
 use crate::row::RowReader;
+use crate::view::up_to_two;
 use crate::{Catalog, Height, Oid, Operation, Refusal, Row, Transaction, VersionId, View, key};
 use keys::Keys;
 use rows::{Held, Rows};
@@ -454,6 +455,23 @@ impl<V: View> View for Staged<V> {
             }
         }
         Ok(self.with_staged(found, index, key, limit))
+    }
+
+    fn holders(&self, index: Oid, keys: &[&[u8]]) -> Result<Vec<u8>, V::Fault> {
+        let in_base = self.base.catalog().index(index).filter(|_| !self.built.contains(&index));
+        let Some(definition) = in_base else {
+            return keys.iter().map(|key| Ok(up_to_two(self.find(index, key, 2)?.len()))).collect();
+        };
+        let has_ended = self.ended.get(&definition.table).is_some_and(|ended| !ended.is_empty());
+        let mut counts = self.base.holders(index, keys)?;
+        for (count, key) in counts.iter_mut().zip(keys) {
+            if has_ended && *count > 0 {
+                *count = up_to_two(self.find(index, key, 2)?.len());
+            } else if let Some(own) = self.keys.get(&index) {
+                *count = up_to_two(usize::from(*count) + own.find(key).take(2).count());
+            }
+        }
+        Ok(counts)
     }
 
     fn is_distinct(&self, index: Oid) -> bool {

@@ -26,6 +26,15 @@ pub trait View {
     /// This node's fault.
     fn find(&self, index: Oid, key: &[u8], limit: usize) -> Result<Vec<VersionId>, Self::Fault>;
 
+    /// How many rows alive have each of these keys in an index, counted up to two. The keys are sorted, and each is
+    /// there once: for many rows at once, of which an index can be read in its own order.
+    ///
+    /// # Errors
+    /// This node's fault.
+    fn holders(&self, index: Oid, keys: &[&[u8]]) -> Result<Vec<u8>, Self::Fault> {
+        keys.iter().map(|key| Ok(up_to_two(self.find(index, key, 2)?.len()))).collect()
+    }
+
     /// Whether it is known, without a look at any key, that no two rows alive have the same key in an index.
     /// `false` says nothing.
     fn is_distinct(&self, index: Oid) -> bool {
@@ -66,6 +75,10 @@ impl<V: View> View for &V {
         (*self).find(index, key, limit)
     }
 
+    fn holders(&self, index: Oid, keys: &[&[u8]]) -> Result<Vec<u8>, Self::Fault> {
+        (*self).holders(index, keys)
+    }
+
     fn is_distinct(&self, index: Oid) -> bool {
         (*self).is_distinct(index)
     }
@@ -81,4 +94,9 @@ impl<V: View> View for &V {
     ) -> Result<(), Self::Fault> {
         (*self).scan(table, each)
     }
+}
+
+/// A number of rows as [`View::holders`] counts it.
+pub fn up_to_two(rows: usize) -> u8 {
+    u8::try_from(rows).unwrap_or(u8::MAX).min(2)
 }

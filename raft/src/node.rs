@@ -25,7 +25,7 @@ use crate::{
     codec,
     log_store::LogStore,
     network::Alone,
-    sequencer::{self, Bounds, Parts, Sequencer},
+    sequencer::{Bounds, Parts, Sequencer},
     state_machine::{Chain, StateMachine},
     types::{EntryId, LeaderId, Members, NodeId, Peer, StoredMembers, Types},
 };
@@ -225,7 +225,7 @@ impl Order for Node {
     ) -> BoxFuture<'static, Result<Receipt, SubmitError>> {
         let mut vouched = || {
             let operations = transaction.operations.len();
-            let tree = sequencer::unhurried(operations, || parallel::tree(&transaction.operations));
+            let tree = parallel::unhurried(operations, || parallel::tree(&transaction.operations));
             transaction.vouch(&self.key, self.chain, &self.state.catalog(), &tree?)
         };
         let queued = match (self.fault(), &self.running) {

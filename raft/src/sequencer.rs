@@ -13,9 +13,8 @@ use std::{collections::VecDeque, sync::Arc};
 use ledger::{Hash, Proposal, Receipt, Refusal, Transaction};
 use openraft::Raft;
 use parking_lot::Mutex;
-use storage::{BlockFile, Clock, Fault, Shortage, State, SubmitError};
+use storage::{BlockFile, Clock, Fault, Shortage, State, SubmitError, parallel::unhurried};
 use tokio::{
-    runtime::{Handle, RuntimeFlavor},
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
@@ -27,8 +26,6 @@ use crate::{
 };
 use ahead::Ahead;
 
-/// Operations from which on validating a block takes so long that the runtime is told.
-const LONG: usize = 128;
 /// Bytes of a block from which on the next one waits until it is applied: what is staged and what goes into a block
 /// are two copies.
 const LARGE: u64 = 1 << 20;
@@ -172,12 +169,6 @@ fn too_large(bytes: u64, bound: u64) -> Refusal {
         sqlstate: "54000",
         message: format!("transaction of {bytes} bytes exceeds the limit of {bound} bytes"),
     }
-}
-
-/// Works on the runtime's own thread; the runtime is told if that takes its time.
-pub(crate) fn unhurried<T>(operations: usize, work: impl FnOnce() -> T) -> T {
-    let threads = || Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
-    if operations >= LONG && threads() { tokio::task::block_in_place(work) } else { work() }
 }
 
 struct Worker {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use imbl::{OrdMap, Vector};
 use ledger::{
     Catalog, ColumnNumber, Height, Object, Oid, Operation, Row, Table, Value, VersionId, View, key,
-    row,
+    row, up_to_two,
 };
 use storage::{Fault, Snapshot};
 
@@ -62,7 +62,7 @@ struct Own {
 
 impl Own {
     /// The own rows that have a key in an index.
-    fn numbers(&self, index: Oid, key: &[u8]) -> impl Iterator<Item = u32> {
+    fn numbers<'a>(&'a self, index: Oid, key: &'a [u8]) -> impl Iterator<Item = u32> + 'a {
         self.keys.numbers(index, key).filter(|number| self.rows.contains_key(number))
     }
 }
@@ -498,7 +498,7 @@ impl Overlay {
             }
         }
         let mut last: Option<&[u8]> = None;
-        // What is in a run came after the index was made, and was looked for then.
+        // What came by many came after the index was made, and was looked for then.
         for (key, number) in own.keys.in_tree(index) {
             let again = last == Some(key);
             last = Some(key);
@@ -703,6 +703,24 @@ impl View for Sight<'_> {
         found.extend(own.numbers(index, key).map(own_version));
         found.truncate(limit);
         Ok(found)
+    }
+
+    fn holders(&self, index: Oid, keys: &[&[u8]]) -> Result<Vec<u8>, Fault> {
+        let table = self.catalog().index(index).map(|index| index.table);
+        let Some(own) = table.and_then(|table| self.overlay.tables.get(&table)) else {
+            return self.snapshot.holders(index, keys);
+        };
+        let is_built = own.built.contains_key(&index);
+        let in_blocks =
+            if is_built { vec![2; keys.len()] } else { self.snapshot.holders(index, keys)? };
+        let count = |(below, key): (u8, &&[u8])| {
+            // Some of those in blocks may be ended here.
+            if below > 0 && (is_built || !own.ended.is_empty()) {
+                return Ok(up_to_two(self.find(index, key, 2)?.len()));
+            }
+            Ok(up_to_two(usize::from(below) + own.numbers(index, key).take(2).count()))
+        };
+        in_blocks.into_iter().zip(keys).map(count).collect()
     }
 }
 

@@ -24,6 +24,7 @@ mod fjall_index;
 pub mod free_numeric;
 mod hints;
 mod history;
+mod holders;
 pub mod index;
 mod index_writer;
 pub mod locks;

@@ -154,9 +154,9 @@ impl Locks {
         self.table.lock().is_free(owner, target, mode)
     }
 
-    /// Whether the owner has locked all keys of an index as one, as strongly as can be.
-    pub fn holds_keys(&self, owner: LockOwner, index: Oid) -> bool {
-        self.table.lock().holds_keys(owner, index)
+    /// Whether the owner has locked all keys of an index as one, in this mode or a stronger one.
+    pub fn holds_keys(&self, owner: LockOwner, index: Oid, mode: LockMode) -> bool {
+        self.table.lock().holds_keys(owner, index, mode)
     }
 
     /// The point that [`Self::rollback_to`] comes back to.

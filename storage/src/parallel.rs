@@ -7,6 +7,7 @@ use std::{
 };
 
 use ledger::{DecodeError, Operation, Refusal, apply::Check, merkle::History};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 #[cfg(test)]
 mod tests;
@@ -14,9 +15,12 @@ mod tests;
 /// Operations that one core takes at a time: a power of two, as joining their trees demands.
 const PART: usize = if cfg!(test) { 4 } else { 8192 };
 
+/// Operations from which on work takes so long that the runtime is told.
+const LONG: usize = 128;
+
 /// Runs `work` on parts of a list, on as many threads as there are cores (this one among them), and gives the
 /// results in order. A list of one part, or a machine of one core, starts no thread.
-fn in_parts<T: Sync, R: Send>(list: &[T], work: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
+pub(crate) fn in_parts<T: Sync, R: Send>(list: &[T], work: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
     let parts: Vec<&[T]> = list.chunks(PART).collect();
     if parts.len() < 2 {
         return parts.into_iter().map(work).collect();
@@ -48,6 +52,12 @@ fn in_parts<T: Sync, R: Send>(list: &[T], work: impl Fn(&[T]) -> R + Sync) -> Ve
     });
     let mut shares: Vec<_> = shares.into_iter().map(Vec::into_iter).collect();
     (0..parts.len()).filter_map(|at| shares.get_mut(at % threads)?.next()).collect()
+}
+
+/// Works on the async runtime's own thread; the runtime is told if that takes its time. Must be called within one.
+pub fn unhurried<T>(operations: usize, work: impl FnOnce() -> T) -> T {
+    let threads = || Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+    if operations >= LONG && threads() { tokio::task::block_in_place(work) } else { work() }
 }
 
 /// The tree over the operations' hashes: as [`Operation::tree`].

@@ -17,6 +17,7 @@ use crate::{
     BlockRecord, Damage, Fault, Scan, ScanColumn, TransactionRecord, Versions,
     chain::Chain,
     chunk::{Chunk, Places, undecoded},
+    holders,
     index::{self, Space},
     lookup::{self, Entries},
     scan::{self, Shape},
@@ -371,6 +372,10 @@ impl View for Snapshot {
 
     fn find(&self, index: Oid, key: &[u8], limit: usize) -> Result<Vec<VersionId>, Fault> {
         self.lookup_some(index, key, limit)
+    }
+
+    fn holders(&self, index: Oid, keys: &[&[u8]]) -> Result<Vec<u8>, Fault> {
+        holders::holders(self, index, keys)
     }
 
     fn is_empty(&self, table: Oid) -> bool {

@@ -114,7 +114,7 @@ proptest! {
     #[test]
     fn the_rules_admit_what_the_model_admits(
         blocks in prop::collection::vec(
-            prop::collection::vec(prop::collection::vec(changes(), 1..4), 1..5),
+            prop::collection::vec(prop::collection::vec(changes(), 1..9), 1..5),
             1..4,
         ),
     ) {

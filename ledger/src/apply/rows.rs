@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::plan::{FromChild, Plan, Plans, ToParent, plan};
-use super::{Touched, details};
+use super::{Touched, details, many};
 use crate::codec::DecodeError;
 use crate::row::RowReader;
 use crate::rule::{Environment, Volatile};
@@ -65,7 +65,7 @@ pub fn check_row(catalog: &Catalog, table: &Table, row: &Row) -> Result<(), Refu
 }
 
 /// The row's key over these columns; `None` when one is NULL.
-fn key_of(
+pub(super) fn key_of(
     table: &Table,
     columns: &[ColumnNumber],
     row: &Row,
@@ -77,7 +77,7 @@ fn key_of(
 }
 
 /// Whether the old row had the same key.
-fn unchanged(
+pub(super) fn unchanged(
     table: &Table,
     columns: &[ColumnNumber],
     old: Option<&Row>,
@@ -99,9 +99,13 @@ pub(super) fn check_all<'a, V: View>(
     checked_alone: bool,
     plans: &mut Plans,
 ) -> Result<(), Checked<V::Fault>> {
+    let known = many::all_hold(after, touched.clone(), plans)?;
     let mut distinct = BTreeSet::new();
     let mut last: Option<(Oid, Arc<Plan>)> = None;
     for row in touched.clone() {
+        if known && checked_alone {
+            break;
+        }
         let Some(new) = row.new else { continue };
         let plan = match &last {
             Some((table, plan)) if *table == row.table => plan,
@@ -114,7 +118,12 @@ pub(super) fn check_all<'a, V: View>(
         if !checked_alone {
             check_row(after.catalog(), plan.table(), new)?;
         }
-        check_keys(after, plan, &distinct, row.old, new)?;
+        if !known {
+            check_keys(after, plan, &distinct, row.old, new)?;
+        }
+    }
+    if known {
+        return Ok(());
     }
     let mut found = Found::new();
     let is_alone = |plan: &Plan| plan.parents.is_empty() && plan.children.is_empty();

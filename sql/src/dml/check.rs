@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use ledger::apply::{Touched, check_statement};
+use ledger::apply::{Touched, check_among_others, check_statement};
 use ledger::staged::Checked;
 use ledger::{Oid, Row};
+use storage::{Fault, parallel::unhurried};
 
 use crate::Error;
 use crate::session::Session;
@@ -27,12 +28,25 @@ impl Session {
             .iter()
             .map(|row| Touched { table: row.table, old: row.old.as_ref(), new: row.new.as_deref() })
             .collect();
-        self.look(|sight| {
-            check_statement(sight, &touched).map_err(|checked| match checked {
-                Checked::Refused(refusal) => Error::Refused(refusal),
-                Checked::Fault(fault) => fault.into(),
-            })
-        })
+        self.look(|sight| check_statement(sight, &touched).map_err(error))
+    }
+
+    /// Checks constraints over rows that are new in a table, and right in themselves.
+    ///
+    /// # Errors
+    /// The first constraint that is violated.
+    pub(super) fn check_new(&self, table: Oid, rows: &[Arc<Row>]) -> Result<(), Error> {
+        let new = |row| Touched { table, old: None, new: Some(row) };
+        let touched: Vec<Touched<'_>> = rows.iter().map(Arc::as_ref).map(new).collect();
+        let check = || self.look(|sight| check_among_others(sight, &touched).map_err(error));
+        unhurried(touched.len(), check)
+    }
+}
+
+fn error(checked: Checked<Fault>) -> Error {
+    match checked {
+        Checked::Refused(refusal) => Error::Refused(refusal),
+        Checked::Fault(fault) => fault.into(),
     }
 }
 

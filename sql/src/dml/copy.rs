@@ -109,9 +109,8 @@ impl Session {
                 Some(Box::new((statement.clone(), filter.clone())))
             }
         };
-        // All columns, as the table has them, and no key of another table to be locked: the most common COPY by far.
+        // All columns, as the table has them: the most common COPY by far.
         let is_plain = filter.is_none()
-            && table.foreign_keys.is_empty()
             && table.columns.iter().all(|column| !column.dropped)
             && copied.iter().map(|own| own.number).eq(table.columns.iter().map(|own| own.number));
         let zone = self.zone();
@@ -124,6 +123,7 @@ impl Session {
             table: oid,
             numbers: copied.iter().map(|own| own.number).collect(),
             rows: 0,
+            unchecked: Vec::new(),
         }))
     }
 }

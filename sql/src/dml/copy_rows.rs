@@ -9,9 +9,10 @@ use ledger::{Column, Oid, Row, RowEncoder, Type, Value, key};
 use storage::{LockMode, LockTarget};
 
 use super::copy::holds;
-use super::{Change, Changed, Settled, table_of};
+use super::lock::foreign_values;
+use super::{Change, Settled, table_of};
 use crate::Error;
-use crate::copy::{CopyIn, CopyMaker, CopyRows, Made};
+use crate::copy::{CopyIn, CopyMaker, CopyRows, KeysIn, Made};
 use crate::session::Session;
 
 /// A value that was given for a column.
@@ -41,8 +42,12 @@ impl CopyMaker {
         }
         let table = table_of(&self.catalog, self.table)?;
         let indexes: Vec<(Oid, &Index)> = self.catalog.indexes_of(self.table).collect();
-        let mut keys: Vec<(Oid, Vec<Vec<u8>>)> =
+        let mut keys: Vec<KeysIn> =
             indexes.iter().map(|(oid, _)| (*oid, Vec::with_capacity(rows.len()))).collect();
+        let mut parents: Vec<KeysIn> = Vec::new();
+        for foreign in &table.foreign_keys {
+            parents.push((foreign.parent_index, Vec::new()));
+        }
         let mut made = Vec::with_capacity(rows.len());
         let mut encoder = RowEncoder::default();
         let mut values = Vec::with_capacity(table.columns.len());
@@ -57,9 +62,17 @@ impl CopyMaker {
             for ((_, index), (_, keys)) in indexes.iter().zip(&mut keys) {
                 keys.push(key::key_of(&values, &index.columns));
             }
+            for (foreign, (index, keys)) in table.foreign_keys.iter().zip(&mut parents) {
+                if let Some(index) = self.catalog.index(*index) {
+                    let key = foreign_values(foreign, index, &values);
+                    if !key::has_null(&key) {
+                        keys.push(key::encode_key(&key));
+                    }
+                }
+            }
             made.push(Arc::new(encoder.encode(table, &values, crate::random::salt)?));
         }
-        Ok(CopyRows(Made::Rows { rows: made, keys }))
+        Ok(CopyRows(Made::Rows { rows: made, keys, parents }))
     }
 }
 
@@ -68,41 +81,42 @@ fn wrong_width() -> Error {
 }
 
 impl Session {
-    /// Locks, applies and checks new rows of a table whose foreign keys are none.
+    /// Locks and applies new rows.
     async fn settle_new(
         &mut self,
         maker: &CopyMaker,
         rows: &[Arc<Row>],
-        keys: &[(Oid, Vec<Vec<u8>>)],
+        keys: &[KeysIn],
+        parents: &[KeysIn],
     ) -> Result<(), Error> {
         let (catalog, oid) = (self.catalog()?, maker.table);
         if catalog.get(oid) != maker.catalog.get(oid) {
             // It is locked since the COPY began.
             return Err(Error::internal("a table that changed under its COPY"));
         }
-        for (index, keys) in keys {
-            let is_unique = catalog.index(*index).is_some_and(|index| index.unique);
+        let is_unique = |index: &Oid| catalog.index(*index).is_some_and(|index| index.unique);
+        let own = keys.iter().filter(|(index, _)| is_unique(index));
+        let own = own.map(|keys| (keys, LockMode::Update));
+        let all = own.chain(parents.iter().map(|keys| (keys, LockMode::KeyShare)));
+        // As all who lock keys: in their order.
+        let mut targets: Vec<(Oid, &Vec<u8>, LockMode)> = Vec::new();
+        for ((index, keys), mode) in all {
             let owner = self.transaction_mut().owner;
-            if !is_unique || self.engine.state.locks().holds_keys(owner, *index) {
-                continue;
+            if !self.engine.state.locks().holds_keys(owner, *index, mode) {
+                targets.extend(keys.iter().map(|key| (*index, key, mode)));
             }
-            // As all who lock keys: in their order.
-            let mut sorted: Vec<&Vec<u8>> = keys.iter().collect();
-            sorted.sort_unstable();
-            sorted.dedup();
-            for key in sorted {
-                let target = LockTarget::Key(*index, key.clone());
-                self.acquire(target, LockMode::Update).await?;
-            }
+        }
+        targets.sort_unstable();
+        targets.dedup();
+        for (index, key, mode) in targets {
+            self.acquire(LockTarget::Key(index, key.clone()), mode).await?;
         }
         if self.refresh(oid, &[])? == Settled::Stale {
             return Err(Error::internal("an insert can't be stale"));
         }
         self.admit_more(rows.len())?;
         self.transaction_mut().overlay.insert_all(oid, rows, keys);
-        let new = |row: &Arc<Row>| Changed { table: oid, old: None, new: Some(Arc::clone(row)) };
-        let changed: Vec<Changed> = rows.iter().map(new).collect();
-        self.check(&changed)
+        Ok(())
     }
 }
 
@@ -120,12 +134,36 @@ impl CopyIn {
         let bounds = session.bounds.clone();
         match rows.0 {
             Made::Values(rows) => bounds.within(Box::pin(self.take(session, rows))).await,
-            Made::Rows { rows, keys } => {
+            Made::Rows { rows, keys, parents } => {
                 self.rows += rows.len() as u64;
-                let settle = session.settle_new(&self.maker, &rows, &keys);
-                bounds.within(Box::pin(settle)).await
+                let settle = session.settle_new(&self.maker, &rows, &keys, &parents);
+                bounds.within(Box::pin(settle)).await?;
+                let checked = self.check_alone(&rows);
+                self.unchecked.extend(rows);
+                if checked.is_err() {
+                    // What came before may be wrong, too, and is told first.
+                    self.check(session)?;
+                }
+                checked
             }
         }
+    }
+
+    /// NOT NULL and CHECK of rows.
+    fn check_alone(&self, rows: &[Arc<Row>]) -> Result<(), Error> {
+        let catalog = &self.maker.catalog;
+        let table = table_of(catalog, self.table)?;
+        let mut rows = rows.iter();
+        Ok(rows.try_for_each(|row| ledger::apply::check_row(catalog, table, row))?)
+    }
+
+    /// Holds all rows that were taken against the others.
+    ///
+    /// # Errors
+    /// The first constraint that is violated. The COPY is over then, and nothing of it stays.
+    pub fn check(&mut self, session: &Session) -> Result<(), Error> {
+        let rows = std::mem::take(&mut self.unchecked);
+        if rows.is_empty() { Ok(()) } else { session.check_new(self.table, &rows) }
     }
 
     async fn take(&mut self, session: &mut Session, rows: Vec<Vec<Value>>) -> Result<(), Error> {
@@ -192,9 +230,10 @@ impl CopyIn {
     /// All rows are in; gives the tag. The transaction's end commits them.
     ///
     /// # Errors
-    /// A cancel, or the statement's deadline (57014).
-    pub async fn finish(self, session: &mut Session) -> Result<String, Error> {
+    /// As of [`Self::check`]; a cancel, or the statement's deadline (57014).
+    pub async fn finish(mut self, session: &mut Session) -> Result<String, Error> {
         session.bounds.check()?;
+        self.check(session)?;
         Ok(format!("COPY {}", self.rows))
     }
 

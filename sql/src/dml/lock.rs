@@ -115,8 +115,9 @@ impl Session {
         let owner = self.transaction_mut().owner;
         let locks = self.engine.state.locks();
         let unique = catalog.indexes_of(oid).filter(|(_, index)| index.unique);
-        let unique: Vec<(Oid, &Index, bool)> =
-            unique.map(|(oid, index)| (oid, index, locks.holds_keys(owner, oid))).collect();
+        let unique: Vec<(Oid, &Index, bool)> = unique
+            .map(|(oid, index)| (oid, index, locks.holds_keys(owner, oid, LockMode::Update)))
+            .collect();
         for change in changes {
             collect((catalog, &unique), oid, change, &mut targets)?;
         }

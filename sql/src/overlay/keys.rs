@@ -1,5 +1,5 @@
 //! Own rows by their keys in the table's indexes. Keys that a load brings in their order stand in runs, one behind
-//! the other; all others in a tree. A copy shares structure.
+//! the other; those that it brings in no order are sorted into piles; all others in a tree. A copy shares structure.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -18,10 +18,15 @@ mod tests;
 pub(super) struct Keys {
     tree: OrdSet<(Oid, KeyBytes, u32)>,
     runs: OrdMap<Oid, Vector<Arc<Run>>>,
+    /// Each at least twice as long as the next: many keys that come piece by piece are merged a few times each.
+    piles: OrdMap<Oid, Vector<Arc<Pile>>>,
 }
 
 /// Keys of one index, each greater than the one before.
 type Run = Vec<(KeyBytes, u32)>;
+
+/// Keys of one index in order, some maybe more than once.
+type Pile = Vec<(KeyBytes, u32)>;
 
 /// Fewer keys at once go into the tree.
 const RUN: usize = if cfg!(test) { 2 } else { 256 };
@@ -41,17 +46,34 @@ impl Keys {
         let follows =
             keys.first().is_some_and(|(first, _)| last.is_none_or(|(key, _)| key < first));
         let ascends = || keys.array_windows().all(|[(one, _), (other, _)]| one < other);
-        if keys.len() >= RUN && follows && ascends() {
+        if keys.len() < RUN {
+            keys.into_iter().for_each(|(key, number)| self.insert(index, key, number));
+        } else if follows && ascends() {
             self.runs.entry(index).or_default().push_back(Arc::new(keys));
-            return;
-        }
-        for (key, number) in keys {
-            self.insert(index, key, number);
+        } else {
+            self.pile(index, keys);
         }
     }
 
+    fn pile(&mut self, index: Oid, mut keys: Pile) {
+        keys.sort_unstable();
+        let piles = self.piles.entry(index).or_default();
+        while piles.last().is_some_and(|before| before.len() < 2 * keys.len())
+            && let Some(before) = piles.pop_back()
+        {
+            keys.extend_from_slice(&before);
+            // Two that are sorted: this merges them.
+            keys.sort();
+        }
+        piles.push_back(Arc::new(keys));
+    }
+
     /// The rows that have, or had, a key in an index.
-    pub(super) fn numbers(&self, index: Oid, key: &[u8]) -> impl Iterator<Item = u32> {
+    pub(super) fn numbers<'a>(
+        &'a self,
+        index: Oid,
+        key: &'a [u8],
+    ) -> impl Iterator<Item = u32> + 'a {
         let in_run = self.runs.get(&index).and_then(|runs| {
             let last = |run: &Arc<Run>| run.last().map(|(own, _)| own.as_slice().cmp(key));
             let found = runs.binary_search_by(|run| last(run).unwrap_or(Ordering::Less));
@@ -59,17 +81,24 @@ impl Keys {
             let place = run.binary_search_by(|(own, _)| own.as_slice().cmp(key)).ok()?;
             run.get(place).map(|(_, number)| *number)
         });
+        let piles = self.piles.get(&index).into_iter().flatten();
+        let in_piles = piles.flat_map(move |pile| {
+            let start = pile.partition_point(|(own, _)| own.as_slice() < key);
+            let rest = pile.get(start..).unwrap_or_default().iter();
+            rest.take_while(move |(own, _)| own.as_slice() == key).map(|(_, number)| *number)
+        });
         let key = KeyBytes::from(key);
         let (first, last) = ((index, key.clone(), 0), (index, key, u32::MAX));
-        in_run.into_iter().chain(self.tree.range(first..=last).map(|(_, _, number)| *number))
+        let in_tree = self.tree.range(first..=last).map(|(_, _, number)| *number);
+        in_run.into_iter().chain(in_piles).chain(in_tree)
     }
 
     /// Whether it is known that no two rows have the same key in an index.
     pub(super) fn are_distinct(&self, index: Oid) -> bool {
-        self.in_tree(index).next().is_none()
+        !self.piles.contains_key(&index) && self.in_tree(index).next().is_none()
     }
 
-    /// The keys of an index that are in no run, in order.
+    /// The keys of an index that came by few, in order.
     pub(super) fn in_tree(&self, index: Oid) -> impl Iterator<Item = (&[u8], u32)> {
         let all = self.tree.range((index, KeyBytes::default(), 0)..);
         let own = all.take_while(move |(of, _, _)| *of == index);
@@ -80,5 +109,6 @@ impl Keys {
     pub(super) fn forget(&mut self, index: Oid) {
         self.tree = self.tree.iter().filter(|(of, _, _)| *of != index).cloned().collect();
         self.runs.remove(&index);
+        self.piles.remove(&index);
     }
 }

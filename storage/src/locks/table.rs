@@ -138,10 +138,10 @@ impl Table {
             || self.blockers(owner, target, mode, u64::MAX).is_empty()
     }
 
-    pub(super) fn holds_keys(&self, owner: LockOwner, index: Oid) -> bool {
+    pub(super) fn holds_keys(&self, owner: LockOwner, index: Oid, mode: LockMode) -> bool {
         let contained = self.containers.get(&Container::Keys(index));
         let mut whole = contained.into_iter().flat_map(|contained| &contained.whole);
-        whole.any(|(holder, modes)| *holder == owner && modes.covers(LockMode::Update))
+        whole.any(|(holder, modes)| *holder == owner && modes.covers(mode))
     }
 
     /// Takes a waiter out of its queue; `false` if it doesn't wait any more.

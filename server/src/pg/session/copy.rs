@@ -106,6 +106,9 @@ impl<S: Stream> Session<S> {
             {
                 self.push(&mut copy, rows).await?;
             }
+            if let Stop::Problem(_) = stop {
+                copy.check(&self.sql).map_err(Problem::from)?;
+            }
             return Err(stop);
         }
         super::guarded(copy.finish(&mut self.sql)).await

@@ -55,9 +55,32 @@ fn what_does_not_is_looked_for() {
 }
 
 #[test]
+fn what_comes_in_no_order_is_found_in_every_pile() {
+    let mut keys = Keys::default();
+    let texts: Vec<String> = (0..40).map(|n| format!("{:02}", n * 7 % 25)).collect();
+    let mut copies = Vec::new();
+    for (piece, first) in texts.chunks(3).zip((0..).step_by(3)) {
+        copies.push((first, keys.clone()));
+        let piece: Vec<&str> = piece.iter().map(String::as_str).collect();
+        keys.extend(INDEX, run(&piece, first));
+    }
+    copies.push((40, keys));
+    for (count, keys) in copies {
+        for n in 0..26 {
+            let text = format!("{n:02}");
+            let mut numbers = found(&keys, &text);
+            numbers.sort_unstable();
+            let own = texts.iter().zip(0..count).filter(|(own, _)| **own == text);
+            assert_eq!(numbers, own.map(|(_, number)| number).collect::<Vec<_>>(), "{text}");
+        }
+    }
+}
+
+#[test]
 fn an_index_is_forgotten_with_its_runs() {
     let mut keys = Keys::default();
     keys.extend(INDEX, run(&["a", "c"], 0));
+    keys.extend(INDEX, run(&["b", "a"], 5));
     keys.insert(INDEX, key("b"), 2);
     keys.insert(OTHER, key("b"), 2);
     keys.forget(INDEX);

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use ledger::{Height, Object, Operation, Value, VersionId, key::encode_key};
+use ledger::{Height, Object, Oid, Operation, Value, VersionId, View, key::encode_key};
 use proptest::prelude::*;
 
 use crate::{ScanColumn, Snapshot, State, Versions, testing::*};
@@ -52,7 +52,7 @@ pub(super) fn insert(id: i32, note: &str) -> Operation {
     Operation::Insert { table: TABLE, row: row(id, note) }
 }
 
-pub(super) fn define(oid: ledger::Oid, object: Object) -> Operation {
+pub(super) fn define(oid: Oid, object: Object) -> Operation {
     Operation::Define { oid, object: Box::new(object) }
 }
 
@@ -144,8 +144,16 @@ impl Model {
             self.check_changes(&snapshot, rows);
             check_keys(&snapshot, rows);
             check_ranges(&snapshot, rows);
+            let ids = (-1..13).map(Value::Int4).collect();
+            check_holders(&snapshot, BY_ID, ids, |id| {
+                rows.keys().filter(|own| Value::Int4(**own) == *id).count()
+            });
             if snapshot.catalog().index(BY_NOTE).is_some() {
                 check_notes(&snapshot, rows);
+                let notes = (0..5).map(|note| Value::Text(format!("n{note}"))).collect();
+                check_holders(&snapshot, BY_NOTE, notes, |note| {
+                    rows.values().filter(|own| Value::Text(own.0.clone()) == *note).count()
+                });
             }
         }
         let newest = self.at[state.head().height.0 as usize].len();
@@ -205,6 +213,22 @@ fn check_notes(snapshot: &Snapshot, rows: &Rows) {
         let mut expected: Vec<_> = with.collect();
         expected.sort();
         assert_eq!(found, expected, "note {note} at {:?}", snapshot.height());
+    }
+}
+
+/// Counts the rows with each of these keys, all at once and some at once.
+fn check_holders(
+    snapshot: &Snapshot,
+    index: Oid,
+    values: Vec<Value>,
+    expected: impl Fn(&Value) -> usize,
+) {
+    for step in [1, 3, 7] {
+        let some: Vec<&Value> = values.iter().step_by(step).collect();
+        let keys: Vec<_> = some.iter().map(|value| encode_key(&[(*value).clone()])).collect();
+        let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+        let expected: Vec<u8> = some.iter().map(|value| expected(value).min(2) as u8).collect();
+        assert_eq!(snapshot.holders(index, &keys).unwrap(), expected, "{some:?}");
     }
 }
 

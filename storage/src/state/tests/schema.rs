@@ -77,7 +77,22 @@ fn a_key_of_many_rows_gives_them_in_order() {
     let snapshot = state.snapshot();
     assert_eq!(snapshot.lookup(BY_NOTE, &key).unwrap(), expected);
     assert_eq!(snapshot.find(BY_NOTE, &key, 3).unwrap(), expected[..3]);
+    assert_eq!(snapshot.holders(BY_NOTE, &[&key]).unwrap(), [2]);
     let before = state.snapshot_at(Height(2)).unwrap();
     assert_eq!(before.find(BY_NOTE, &key, 2).unwrap(), [version(0), version(1)]);
     assert_eq!(before.lookup(BY_NOTE, &key).unwrap().len(), 1500);
+}
+
+#[test]
+fn keys_of_which_only_a_part_stands_in_an_entry_are_counted() {
+    let long = |end: char| format!("{}{end}", "k".repeat(40_000));
+    let mut chain = Chain::new(1);
+    chain.block(vec![definitions()]);
+    chain.block(vec![vec![insert(1, &long('a')), insert(2, &long('a')), insert(3, "short")]]);
+    let state = open(Arc::new(MemoryIndex::default()), 1, &chain.blocks);
+    let key = |note: String| ledger::key::encode_key(&[Value::Text(note)]);
+    let keys = [key(long('a')), key(long('b')), key("short".to_owned())];
+    let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+    assert_eq!(state.snapshot().holders(BY_NOTE, &keys).unwrap(), [2, 0, 1]);
+    assert_eq!(state.snapshot().holders(BY_NOTE, &keys[2..]).unwrap(), [1]);
 }
