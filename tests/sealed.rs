@@ -163,6 +163,46 @@ fn kills_while_rows_are_sealed_and_merged_change_no_answer() {
     sound(&server);
 }
 
+/// Row groups read, row groups skipped and bytes read, as EXPLAIN ANALYZE tells them of a query's scan.
+fn read_by(client: &mut Client, sql: &str) -> Option<[u64; 3]> {
+    let plan = client.run(&format!("EXPLAIN ANALYZE {sql}")).unwrap();
+    let lines = plan.rows.into_iter().flatten().flatten();
+    let line = lines.map(|line| line.trim().to_owned()).find(|it| it.starts_with("Row Groups"))?;
+    let mut figures =
+        line.split("  ").map(|part| part.split_once(": ").unwrap().1.parse().unwrap());
+    Some(std::array::from_fn(|_| figures.next().unwrap()))
+}
+
+#[test]
+fn a_filter_reads_only_what_can_hold_its_rows() {
+    let mut server = Server::start_with(&["--set", "table_memory=8MiB"]);
+    let mut client = server.client();
+    client.run("CREATE TABLE reading (id int PRIMARY KEY, place int NOT NULL, note text)").unwrap();
+    let rows = "SELECT g, g / 10, repeat('x', g % 50) FROM generate_series(1, 40000) g";
+    client.run(&format!("INSERT INTO reading {rows}")).unwrap();
+    let filtered = "SELECT count(*) FROM reading WHERE place BETWEEN 1000 AND 1001";
+    drop(client);
+    // A stop in order seals what is in memory; nothing was read since the start.
+    server.stop();
+    server.start_again();
+    let mut client = server.client();
+    let [read, skipped, bytes] = read_by(&mut client, filtered).unwrap();
+    assert_eq!((read, skipped), (1, 4), "of 40,000 rows, 8,192 in each row group");
+    assert_eq!(client.run(filtered).unwrap().value(), Some("20"));
+    let [_, _, again] = read_by(&mut client, filtered).unwrap();
+    assert_eq!(again, 0, "what was read is kept");
+    let [read, skipped, all] = read_by(&mut client, "SELECT sum(place) FROM reading").unwrap();
+    assert_eq!((read, skipped), (5, 0));
+    assert!(bytes > 0 && all > 2 * bytes, "{bytes} bytes for one row group, {all} for the others");
+    // A column that the query doesn't ask for is not read.
+    let [_, _, wide] = read_by(&mut client, "SELECT sum(length(note)) FROM reading").unwrap();
+    assert!(wide > 0);
+    let [_, _, none] = read_by(&mut client, "SELECT sum(place) FROM reading").unwrap();
+    assert_eq!(none, 0);
+    let by_key = read_by(&mut client, "SELECT note FROM reading WHERE id = 7");
+    assert_eq!(by_key, None, "a row by its key is no scan");
+}
+
 fn sound(server: &Server) {
     let wrong = server.client().run("SELECT * FROM ledger.verify() WHERE status <> 'ok'").unwrap();
     assert_eq!(wrong.rows, Vec::<Vec<_>>::new());

@@ -8,14 +8,14 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use ledger::{Height, Oid, VersionId};
-use storage::{Condition, ScanColumn, Snapshot, Versions};
+use storage::{Condition, ScanColumn, ScanCounts, Snapshot, Versions};
 
 use crate::Error;
 use crate::table::{Overlay, fault};
 
 mod node;
 
-pub(crate) use node::TableScan;
+pub(crate) use node::{BYTES_READ, ROW_GROUPS_READ, ROW_GROUPS_SKIPPED, TableScan};
 
 /// Versions fetched by an index at a time.
 const FETCH_ROWS: usize = 8192;
@@ -29,6 +29,8 @@ pub(crate) struct Source {
     pub(crate) columns: Vec<ScanColumn>,
     /// What the query's filter says of single columns: rows that don't meet it needn't come.
     pub(crate) conditions: Vec<Condition>,
+    /// What came of them.
+    pub(crate) counts: Arc<ScanCounts>,
     /// The fields that the query expects, as many as `columns`.
     pub(crate) schema: SchemaRef,
     /// Only these versions, found by an index.
@@ -90,6 +92,7 @@ fn batches(source: Source, (part, parts): (usize, usize)) -> Result<Batches, Err
             let scan =
                 source.snapshot.scan(source.table, &columns, Versions::Alive).map_err(fault)?;
             let scan = scan.with_conditions(source.conditions.clone()).part(part, parts);
+            let scan = scan.counted(Arc::clone(&source.counts));
             Box::new(scan.map(|batch| batch.map_err(fault)))
         }
     };

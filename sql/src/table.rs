@@ -335,8 +335,16 @@ impl TableProvider for LedgerTable {
         for filter in filters {
             self.conditions(filter, &mut conditions);
         }
-        let source =
-            Source { table: self.oid, snapshot, overlay, columns, conditions, schema, versions };
+        let source = Source {
+            table: self.oid,
+            snapshot,
+            overlay,
+            columns,
+            conditions,
+            counts: Arc::default(),
+            schema,
+            versions,
+        };
         let streams = state.config_options().execution.target_partitions;
         Ok(Arc::new(TableScan::new(source, streams, limit)))
     }

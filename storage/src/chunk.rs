@@ -483,23 +483,24 @@ impl Chunk {
         Ok(Some(Row { bytes: self.row_at(place)? }))
     }
 
-    /// One column over all the chunk's versions. It is kept as memory allows.
-    pub(crate) fn column(&self, table: &Table, column: &Column) -> Result<ArrayRef, Fault> {
+    /// One column over all the chunk's versions, and how many bytes of the file were read for it. It is kept as
+    /// memory allows.
+    pub(crate) fn column(&self, table: &Table, column: &Column) -> Result<(ArrayRef, u64), Fault> {
         self.used.store(true, Ordering::Relaxed);
         let kind = arrow_types::data_type_of(&column.kind);
         if let Some(array) = self.columns.read().get(&column.number.0)
             && *array.data_type() == kind
         {
-            return Ok(Arc::clone(array));
+            return Ok((Arc::clone(array), 0));
         }
         let sealed = match &self.body {
             Body::Fresh(..) => None,
             Body::Sealed { group, .. } => group.read_column(column.number, &kind).ok().flatten(),
         };
-        let array = match sealed {
-            Some(array) => array,
+        let (array, read) = match sealed {
+            Some(found) => found,
             // Older than the column, or of another type then, or damaged: the row's bytes know.
-            None => self.decode(table, column)?,
+            None => (self.decode(table, column)?, 0),
         };
         let bytes = array.get_array_memory_size();
         if self.memory.may_cache(bytes) {
@@ -510,7 +511,7 @@ impl Chunk {
             }
             self.keep();
         }
-        Ok(array)
+        Ok((array, read))
     }
 
     /// One column, made from the rows' bytes.

@@ -60,7 +60,7 @@ pub use index::{Change, Checkpoint, Index};
 pub use locks::{Deadline, LockError, LockMode, LockOwner, LockTarget, Locks, Mark, Wait};
 pub use memory_index::MemoryIndex;
 pub use order::{BoxFuture, Order, Shortage, SubmitError};
-pub use scan::{Scan, Versions};
+pub use scan::{Scan, ScanCounts, Versions};
 pub use snapshot::Snapshot;
 pub use solo::Solo;
 pub use state::{BlockSource, Head, OutOfRange, State, StateConfig};

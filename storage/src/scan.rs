@@ -2,7 +2,14 @@
 //!
 //! It knows chunks and columns; conditions on rows are for whoever reads the batches.
 
-use std::{collections::VecDeque, fmt, sync::Arc};
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array},
@@ -39,6 +46,31 @@ pub enum Versions {
     },
 }
 
+/// What scans did with the row groups of sealed files.
+#[derive(Debug, Default)]
+pub struct ScanCounts {
+    read: AtomicU64,
+    skipped: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl ScanCounts {
+    /// Row groups whose rows were given.
+    pub fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Row groups that conditions passed over, by what their files say of them.
+    pub fn skipped(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of columns that were read from files: those that were kept in memory are not among them.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
 /// The batches of a scan, each of at most 8,192 rows.
 pub struct Scan {
     snapshot: Snapshot,
@@ -47,6 +79,7 @@ pub struct Scan {
     chunks: VecDeque<Arc<Chunk>>,
     versions: Versions,
     conditions: Vec<Condition>,
+    counts: Arc<ScanCounts>,
     gives_deletes: bool,
     deletes_given: u64,
     failed: bool,
@@ -131,6 +164,7 @@ impl Scan {
             chunks,
             versions,
             conditions: Vec::new(),
+            counts: Arc::default(),
             gives_deletes,
             deletes_given: 0,
             failed: false,
@@ -141,6 +175,12 @@ impl Scan {
     /// that don't meet them may still come.
     pub fn with_conditions(mut self, conditions: Vec<Condition>) -> Self {
         self.conditions = conditions;
+        self
+    }
+
+    /// Counts what it does here.
+    pub fn counted(mut self, counts: Arc<ScanCounts>) -> Self {
+        self.counts = counts;
         self
     }
 
@@ -161,6 +201,7 @@ impl Scan {
         while let Some(chunk) = self.chunks.pop_front() {
             let height = self.snapshot.height();
             if !self.may_match(&chunk)? {
+                self.counts.skipped.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
             let places = match self.versions {
@@ -170,6 +211,8 @@ impl Scan {
             };
             if places.len() > 0 {
                 self.snapshot.check_damage(&chunk, &places)?;
+                let read = u64::from(!chunk.is_fresh());
+                self.counts.read.fetch_add(read, Ordering::Relaxed);
                 return self.chunk_batch(&chunk, &places).map(Some);
             }
         }
@@ -201,7 +244,8 @@ impl Scan {
         self.shape.batch(&self.snapshot, places.len(), &facts, |number| {
             let column = user_column(&self.shape.table, number)
                 .ok_or_else(|| Fault::Internal("no such column".into()))?;
-            let whole = chunk.column(&self.shape.table, column)?;
+            let (whole, read) = chunk.column(&self.shape.table, column)?;
+            self.counts.bytes.fetch_add(read, Ordering::Relaxed);
             match &chosen {
                 None => Ok(whole.slice(0, places.len())),
                 Some(chosen) => {

@@ -343,15 +343,25 @@ impl Group {
         Ok(rows)
     }
 
-    /// One of the table's columns; `None` if the file doesn't have it in this shape.
+    /// One of the table's columns, and how many bytes it takes in the file; `None` if the file doesn't have it in
+    /// this shape.
     pub(crate) fn read_column(
         &self,
         number: ColumnNumber,
         kind: &DataType,
-    ) -> Result<Option<ArrayRef>, Fault> {
+    ) -> Result<Option<(ArrayRef, u64)>, Fault> {
         let Some(place) = self.place_of(number, kind)? else { return Ok(None) };
         let batch = self.read([place])?;
-        Ok(batch.columns().first().filter(|array| array.data_type() == kind).cloned())
+        let array = batch.columns().first().filter(|array| array.data_type() == kind).cloned();
+        let metadata = self.segment.metadata()?;
+        let mask = ProjectionMask::roots(metadata.parquet_schema(), [place]);
+        let columns = metadata.metadata().row_groups().get(self.place).map(|group| group.columns());
+        let columns = columns.unwrap_or_default().iter().enumerate();
+        let read = columns
+            .filter(|(leaf, _)| mask.leaf_included(*leaf))
+            .filter_map(|(_, column)| stretch(column));
+        let bytes = read.map(|(_, bytes)| bytes).sum();
+        Ok(array.map(|array| (array, bytes)))
     }
 
     /// Where a column stands in the file.

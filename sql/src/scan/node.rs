@@ -16,7 +16,9 @@ use datafusion::physical_plan::execution_plan::{
     Boundedness, EmissionType, ReplaceChildrenOptions, SchedulingType,
 };
 use datafusion::physical_plan::limit::LimitStream;
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, Count, ExecutionPlanMetricsSet, Metric, MetricValue, MetricsSet,
+};
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -31,6 +33,12 @@ const PART_ROWS: u64 = 32 << 10;
 
 /// What a value of no fixed width is taken to need: joins are built on the smaller side.
 const TEXT_BYTES: usize = 32;
+
+/// Names of what a scan counts beside its rows: row groups of sealed files that were read, those that the filter
+/// passed over, bytes that were read of them.
+pub(crate) const ROW_GROUPS_READ: &str = "row_groups_read";
+pub(crate) const ROW_GROUPS_SKIPPED: &str = "row_groups_skipped";
+pub(crate) const BYTES_READ: &str = "bytes_read";
 
 /// A table's rows.
 pub(crate) struct TableScan {
@@ -147,7 +155,19 @@ impl ExecutionPlan for TableScan {
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
+        let mut metrics = self.metrics.clone_inner();
+        let counts = &self.source.counts;
+        for (name, counted) in [
+            (ROW_GROUPS_READ, counts.read()),
+            (ROW_GROUPS_SKIPPED, counts.skipped()),
+            (BYTES_READ, counts.bytes()),
+        ] {
+            let count = Count::new();
+            count.add(usize::try_from(counted).unwrap_or(usize::MAX));
+            let value = MetricValue::Count { name: name.into(), count };
+            metrics.push(Arc::new(Metric::new(value, None)));
+        }
+        Some(metrics)
     }
 
     fn statistics_from_inputs(

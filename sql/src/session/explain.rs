@@ -21,6 +21,7 @@ use crate::Error;
 use crate::dml::{self, table_of};
 use crate::outcome::{Outcome, Parameter, ResultColumn, Tag};
 use crate::read::{self, PlanOptions, Planned};
+use crate::scan::{BYTES_READ, ROW_GROUPS_READ, ROW_GROUPS_SKIPPED};
 use crate::statement::{Command, ExplainOptions, Statement};
 use crate::types::PgType;
 
@@ -43,8 +44,17 @@ struct Node {
     detail: String,
     rows: Option<usize>,
     time: Option<Duration>,
+    /// What a scan read of sealed files, by name.
+    read: Vec<(&'static str, usize)>,
     children: Vec<Self>,
 }
+
+/// What EXPLAIN calls what a scan counts.
+const READ: [(&str, &str); 3] = [
+    ("Row Groups Read", ROW_GROUPS_READ),
+    ("Row Groups Skipped", ROW_GROUPS_SKIPPED),
+    ("Bytes Read", BYTES_READ),
+];
 
 impl Session {
     pub(super) async fn explain(
@@ -91,6 +101,7 @@ impl Session {
                 detail: format!("{operation} on {table}"),
                 rows: None,
                 time: None,
+                read: Vec::new(),
                 children: root.into_iter().collect(),
             },
             None => root.unwrap_or_else(Node::catalogs),
@@ -213,6 +224,12 @@ impl Node {
         let metrics = plan.metrics().filter(|_| analyzed).map(|all| all.aggregate_by_name());
         let children: Vec<Self> =
             plan.children().into_iter().map(|child| Self::of(child.as_ref(), analyzed)).collect();
+        let counted = |name| metrics.as_ref()?.sum_by_name(name).map(|sum| sum.as_usize());
+        let read = READ.into_iter().filter_map(|(title, name)| Some((title, counted(name)?)));
+        let mut read: Vec<_> = read.collect();
+        if read.iter().all(|(_, count)| *count == 0) {
+            read.clear();
+        }
         let own = metrics.as_ref().and_then(MetricsSet::elapsed_compute).unwrap_or(0);
         let own = Duration::from_nanos(u64::try_from(own).unwrap_or(u64::MAX));
         let below: Duration = children.iter().filter_map(|child| child.time).sum();
@@ -221,6 +238,7 @@ impl Node {
             detail: detail.to_string(),
             rows: metrics.as_ref().and_then(MetricsSet::output_rows),
             time: metrics.is_some().then(|| own + below),
+            read,
             children,
         }
     }
@@ -232,6 +250,7 @@ impl Node {
             detail: String::new(),
             rows: None,
             time: None,
+            read: Vec::new(),
             children: Vec::new(),
         }
     }
@@ -258,6 +277,10 @@ impl Node {
         if !self.detail.is_empty() && self.kind != "ModifyTable" {
             lines.push(format!("{}Detail: {}", " ".repeat(indent.len() + 2), self.detail));
         }
+        let read: Vec<_> = self.read.iter().map(|(name, n)| format!("{name}: {n}")).collect();
+        if !read.is_empty() {
+            lines.push(format!("{}{}", " ".repeat(indent.len() + 2), read.join("  ")));
+        }
         for child in &self.children {
             child.lines(depth + 1, lines);
         }
@@ -278,6 +301,9 @@ impl Node {
             map.insert("Actual Total Time".into(), json!(milliseconds(time)));
             map.insert("Actual Rows".into(), json!(rows));
             map.insert("Actual Loops".into(), json!(1));
+        }
+        for (name, count) in &self.read {
+            map.insert((*name).into(), json!(count));
         }
         if !self.children.is_empty() {
             let children = self.children.iter().map(Self::json).collect();

@@ -127,7 +127,8 @@ fn what_is_written_is_read() {
         }
         for column in &table().columns {
             let kind = data_type_of(&column.kind);
-            let read = group.read_column(column.number, &kind).unwrap().unwrap();
+            let (read, bytes) = group.read_column(column.number, &kind).unwrap().unwrap();
+            assert!(bytes > 0 && bytes < manifest.bytes);
             assert_eq!(read.as_ref(), chunk.decode(&table(), column).unwrap().as_ref());
         }
         let other = group.read_column(ID, &data_type_of(&ledger::Type::Int8)).unwrap();

@@ -231,7 +231,7 @@ impl Walk {
         for column in table.columns.iter().filter(|column| !column.dropped) {
             let wrong = match group.read_column(column.number, &data_type_of(&column.kind)) {
                 Ok(None) => continue,
-                Ok(Some(read)) => {
+                Ok(Some((read, _))) => {
                     let made = chunk.decode_rows(table, column, &rows)?;
                     if read.as_ref() == made.as_ref() {
                         continue;

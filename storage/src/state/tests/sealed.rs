@@ -11,8 +11,8 @@ use super::{
     model::{self, Model},
 };
 use crate::{
-    BlockSource, Comparison, Condition, Disk, Fault, Head, Index, MemoryIndex, RealDisk, State,
-    StateConfig, Versions,
+    BlockSource, Comparison, Condition, Disk, Fault, Head, Index, MemoryIndex, RealDisk,
+    ScanCounts, State, StateConfig, Versions,
     simulated::{Crash, SimulatedDisk},
     testing::*,
 };
@@ -265,6 +265,44 @@ fn row_groups_that_can_not_match_are_passed_over() {
     assert_eq!(given(Comparison::GreaterOrEqual, 899), (800, 200));
     assert_eq!(given(Comparison::Less, 100), (0, 100));
     assert_eq!(given(Comparison::LessOrEqual, 100), (0, 200));
+}
+
+#[test]
+fn a_scan_tells_what_it_read() {
+    let mut chain = Chain::new(1);
+    chain.block(vec![definitions()]);
+    for block in 0..10 {
+        chain.block(vec![(0..100).map(|n| model::insert(block * 100 + n, "x")).collect()]);
+    }
+    let disk = Arc::new(SimulatedDisk::default());
+    let index: Arc<dyn Index> = Arc::new(MemoryIndex::default());
+    let config = StateConfig { seal_operations: 1, merge_files: 100, ..config(2) };
+    let state = State::resume(config, index, Some(disk), None, &|_| true).unwrap();
+    for block in &chain.blocks {
+        state.apply(block).unwrap();
+        state.checkpoint().unwrap();
+    }
+    let counted = |least: i32, columns: &[crate::ScanColumn]| {
+        let value = Arc::new(arrow::array::Int32Array::from(vec![least]));
+        let condition = Condition { column: ID, comparison: Comparison::GreaterOrEqual, value };
+        let counts = Arc::new(ScanCounts::default());
+        let scan = state.snapshot().scan(TABLE, columns, Versions::Alive).unwrap();
+        let scan = scan.with_conditions(vec![condition]).counted(Arc::clone(&counts));
+        assert!(scan.map(|batch| batch.unwrap().num_rows()).sum::<usize>() > 0);
+        (counts.read(), counts.skipped(), counts.bytes())
+    };
+    let (id, note) = (crate::ScanColumn::User(ID), crate::ScanColumn::User(NOTE));
+    let (read, skipped, bytes) = counted(700, &[id]);
+    assert_eq!((read, skipped), (3, 7));
+    assert!(bytes > 0);
+    // Three of these are kept in memory, the other seven columns are about as long; the further column is its own.
+    let (read, skipped, rest) = counted(0, &[id]);
+    assert_eq!((read, skipped), (10, 0));
+    assert!(rest > 2 * bytes && rest < 3 * bytes, "{bytes} of three columns, {rest} of seven");
+    assert_eq!(counted(0, &[id]), (10, 0, 0));
+    let (read, skipped, bytes) = counted(900, &[id, note]);
+    assert_eq!((read, skipped), (1, 9));
+    assert!(bytes > 0);
 }
 
 #[test]
