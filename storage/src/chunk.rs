@@ -296,7 +296,18 @@ impl Chunk {
         if Some(version) > self.last_version() || Some(version) < self.first_version() {
             return Ok(None);
         }
-        Ok(self.marks()?.find(version))
+        match self.group().and_then(|group| group.known_place(version)) {
+            Some(place) => Ok(place),
+            None => Ok(self.marks()?.find(version)),
+        }
+    }
+
+    /// A version's identity.
+    pub(crate) fn version(&self, place: usize) -> Result<Option<VersionId>, Fault> {
+        match self.group().and_then(|group| group.known_version(place)) {
+            Some(version) => Ok(version),
+            None => Ok(self.marks()?.version(place)),
+        }
     }
 
     /// Its versions' identities.

@@ -127,7 +127,7 @@ pub(crate) fn alive(
         .ok_or_else(|| Fault::Derived { what: "key index", detail: "a malformed entry".into() })?;
     let height = snapshot.height();
     let see = |chunk: &Chunk, place| {
-        Ok(if chunk.alive(place, height)? { chunk.marks()?.version(place) } else { None })
+        if chunk.alive(place, height)? { chunk.version(place) } else { Ok(None) }
     };
     let version = store.with_row(row, see)?.flatten();
     snapshot.check_versions(version.into_iter())?;

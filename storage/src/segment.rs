@@ -41,7 +41,7 @@ use parquet::{
     },
     errors::ParquetError,
     file::{
-        metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData},
+        metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, RowGroupMetaData},
         reader::ChunkReader,
     },
 };
@@ -254,6 +254,34 @@ impl Group {
         }
     }
 
+    /// Whether its first and its last identity say all of them: one transaction wrote them, and an operation for each
+    /// lies between.
+    fn is_one_run(&self) -> bool {
+        let (first, last) = (self.first, self.last);
+        let further = last.operation.checked_sub(first.operation);
+        let further = further.and_then(|further| usize::try_from(further).ok());
+        (first.height, first.transaction) == (last.height, last.transaction)
+            && further.is_some_and(|further| further + 1 == self.rows)
+    }
+
+    /// A version's identity, if it is known without reading: outer `None` if it isn't.
+    pub(crate) fn known_version(&self, place: usize) -> Option<Option<VersionId>> {
+        self.is_one_run().then(|| {
+            let further = u32::try_from(place).ok().filter(|_| place < self.rows)?;
+            let operation = self.first.operation.checked_add(further)?;
+            Some(VersionId { operation, ..self.first })
+        })
+    }
+
+    /// The place of a version, if it is known without reading: outer `None` if it isn't.
+    pub(crate) fn known_place(&self, version: VersionId) -> Option<Option<usize>> {
+        self.is_one_run().then(|| {
+            let is_there = self.first <= version && version <= self.last;
+            let further = version.operation.checked_sub(self.first.operation)?;
+            usize::try_from(further).ok().filter(|_| is_there)
+        })
+    }
+
     /// Reads columns by their place in the file.
     fn read(&self, columns: impl IntoIterator<Item = usize>) -> Result<RecordBatch, Fault> {
         if self.segment.is_damaged() {
@@ -355,7 +383,8 @@ impl Group {
         let array = batch.columns().first().filter(|array| array.data_type() == kind).cloned();
         let metadata = self.segment.metadata()?;
         let mask = ProjectionMask::roots(metadata.parquet_schema(), [place]);
-        let columns = metadata.metadata().row_groups().get(self.place).map(|group| group.columns());
+        let columns =
+            metadata.metadata().row_groups().get(self.place).map(RowGroupMetaData::columns);
         let columns = columns.unwrap_or_default().iter().enumerate();
         let read = columns
             .filter(|(leaf, _)| mask.leaf_included(*leaf))

@@ -325,7 +325,7 @@ impl Snapshot {
             {
                 return Ok(None);
             }
-            Ok(chunk.marks()?.version(place))
+            chunk.version(place)
         };
         let version = store.with_row(row, see)?.flatten();
         self.check_versions(version.into_iter())?;

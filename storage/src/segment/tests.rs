@@ -106,6 +106,37 @@ fn pages_of_single_rows_give_way_to_the_whole_and_to_rows_in_memory() {
 }
 
 #[test]
+fn identities_of_one_transaction_are_known_without_reading() {
+    let disk = SimulatedDisk::new();
+    let version = |operation| VersionId { height: Height(4), transaction: 1, operation };
+    for (operations, known) in [((10..400).collect::<Vec<u32>>(), true), (vec![3, 4, 6], false)] {
+        let mut fresh = Chunk::new(0, Arc::new(Memory::new(u64::MAX)));
+        for operation in &operations {
+            fresh.push(version(*operation), false, &row(*operation as i32, "x").bytes);
+        }
+        let fresh = fresh.frozen();
+        let parts = [vec![Arc::clone(&fresh)]];
+        let manifest = write(&disk, 7, (TABLE, &table()), &parts, &|| false).unwrap();
+        let segment = Arc::new(Segment::open(&disk, TABLE, &manifest, &Arc::default()).unwrap());
+        let group = Group::new(&segment, 0, &manifest.groups[0]);
+        assert_eq!(group.known_version(0).is_some(), known);
+        assert_eq!(group.known_place(version(3)).is_some(), known);
+        let memory = Arc::new(Memory::new(u64::MAX));
+        let chunk = Chunk::sealed(0, group, Arc::new(Ends::none()), memory);
+        for place in 0..operations.len() + 2 {
+            assert_eq!(chunk.version(place).unwrap(), fresh.version(place).unwrap());
+        }
+        for operation in 0..410 {
+            let version = version(operation);
+            assert_eq!(chunk.find(version).unwrap(), fresh.find(version).unwrap());
+            let other = VersionId { transaction: 2, ..version };
+            assert_eq!(chunk.find(other).unwrap(), None);
+        }
+        assert_eq!(segment.metadata.get().is_none(), known, "the file was read, or not");
+    }
+}
+
+#[test]
 fn what_is_written_is_read() {
     let disk = SimulatedDisk::new();
     let chunks = [chunk(0, 2000), chunk(2000, 10)];
