@@ -123,6 +123,7 @@ impl Applier {
             (published.head, published.catalogs.all())
         };
         let Some(head) = head.filter(|_| self.unstored.blocks > 0) else { return Ok(None) };
+        self.index.hold(head);
         let mut tables = Vec::new();
         for (table, versions) in self.core.tables.read().iter() {
             if let Some(unsealed) = versions.unsealed()? {
@@ -162,6 +163,11 @@ impl Applier {
     /// Goes on with an index that was there before; see [`IndexWriter::resume`].
     pub(crate) fn resume(&mut self, unsettled: Vec<(Height, Oid, u64)>) -> Result<(), Fault> {
         self.index.resume(unsettled)
+    }
+
+    /// Blocks come that there were at the start; see [`IndexWriter::catch_up`].
+    pub(crate) fn catch_up(&mut self) {
+        self.index.catch_up();
     }
 
     /// All blocks that there are were applied.

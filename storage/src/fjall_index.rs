@@ -1,40 +1,44 @@
 //! The key index on disk, in `fjall`: a log-structured tree whose memory is bounded whatever its size.
 //!
-//! It is written without syncs: its journal keeps the order of batches, so that after a power cut it holds
-//! a prefix of them with the checkpoint of that prefix, and the blocks after it are applied again.
+//! Changes of entries stay in memory until a checkpoint has them written as sorted tables, with the mark of how far
+//! they go in the first of them: after a power cut the index holds all of a checkpoint or nothing, and the blocks after
+//! it are applied again. Records are written as tables at once. Nothing goes through the engine's journal: an opening
+//! would read all of it again, long after its entries are in tables.
 
 use std::{
+    cmp::Ordering,
+    collections::BTreeMap,
     fmt, fs, io,
     ops::Bound,
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{self, AtomicBool},
     },
 };
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use ledger::{Hash, Height};
+use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 
 use crate::{
     Fault, MemoryIndex,
     index::{Change, Checkpoint, Index, Record, is_empty_range},
+    unsaved::{Layer, Unsaved},
 };
 
-/// The keyspace of the entries.
+/// The keyspaces.
 const ENTRIES: &str = "entries";
+const RECORDS: &str = "records";
 
-/// The only key of the keyspace `state`.
-const CHECKPOINT: &[u8] = b"checkpoint";
+/// A keyspace of directories whose entries went through the journal, which is read at each opening: they are made anew.
+const JOURNALED: &str = "state";
+
+/// The key among the entries under which their checkpoint stands: below all of them.
+const CHECKPOINT: &[u8] = &[0];
 
 /// Bytes of the cache for blocks of the tree, unless the node's configuration says otherwise.
 pub const INDEX_CACHE_BYTES: u64 = 128 << 20;
-
-/// Bytes after which a checkpoint flushes the index: at most so many are put into memory again by an opening.
-const FLUSH_BYTES: u64 = 4 << 20;
-
-/// Bytes of journal that may be kept: what is read again when the index is opened.
-const JOURNAL_BYTES: u64 = 128 << 20;
 
 /// What must fit onto the disk before an index that failed is opened anew, and the file that shows it: until then
 /// what it holds can still be read.
@@ -47,9 +51,10 @@ pub struct FjallIndex {
     opened: RwLock<Option<Opened>>,
     path: PathBuf,
     cache_bytes: u64,
-    /// Bytes that were written since all was flushed last.
-    unflushed: AtomicU64,
-    /// Whether a write failed: the engine takes none after it.
+    unsaved: Unsaved,
+    /// Held by whoever writes entries to disk.
+    saving: Mutex<()>,
+    /// Whether a write failed: the engine may take none after it.
     failed: AtomicBool,
 }
 
@@ -57,7 +62,6 @@ pub struct FjallIndex {
 struct Opened {
     database: Database,
     entries: Keyspace,
-    state: Keyspace,
     records: Keyspace,
 }
 
@@ -69,20 +73,23 @@ impl fmt::Debug for FjallIndex {
 
 impl Opened {
     fn open(path: &Path, cache_bytes: u64) -> Result<Self, fjall::Error> {
-        let database = Database::builder(path)
-            .cache_size(cache_bytes)
-            .max_journaling_size(JOURNAL_BYTES)
-            .open()?;
-        let entries = database.keyspace(ENTRIES, KeyspaceCreateOptions::default)?;
-        let state = database.keyspace("state", KeyspaceCreateOptions::default)?;
-        let records = database.keyspace("records", KeyspaceCreateOptions::default)?;
-        Ok(Self { database, entries, state, records })
+        let open = || Database::builder(path).cache_size(cache_bytes).open();
+        let mut database = open()?;
+        if database.keyspace_exists(JOURNALED) {
+            drop(database);
+            fs::remove_dir_all(path)?;
+            database = open()?;
+        }
+        let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default);
+        let (entries, records) = (keyspace(ENTRIES)?, keyspace(RECORDS)?);
+        Ok(Self { database, entries, records })
     }
 
-    fn flush(&self) -> Result<(), fjall::Error> {
-        [&self.entries, &self.records, &self.state]
-            .into_iter()
-            .try_for_each(|keyspace| keyspace.rotate_memtable().map(drop))
+    /// An empty keyspace in the place of one. Not by `clear`: an opening would do that again from the journal, and take
+    /// with it what was written since.
+    fn renewed(&self, old: &Keyspace, name: &str) -> Result<Keyspace, fjall::Error> {
+        self.database.delete_keyspace(old.clone())?;
+        self.database.keyspace(name, KeyspaceCreateOptions::default)
     }
 }
 
@@ -127,7 +134,8 @@ impl FjallIndex {
             opened: RwLock::new(Some(Opened::open(path, cache_bytes)?)),
             path: path.to_owned(),
             cache_bytes,
-            unflushed: AtomicU64::new(0),
+            unsaved: Unsaved::default(),
+            saving: Mutex::default(),
             failed: AtomicBool::new(false),
         })
     }
@@ -139,7 +147,7 @@ impl FjallIndex {
     /// What came of a write.
     fn written<T>(&self, result: Result<T, fjall::Error>) -> Result<T, Fault> {
         result.map_err(|error| {
-            self.failed.store(true, Ordering::Release);
+            self.failed.store(true, atomic::Ordering::Release);
             fault(error)
         })
     }
@@ -157,44 +165,96 @@ impl FjallIndex {
         let tried = written.and(removed);
         tried.map_err(|error| Fault::io(format!("write {}", path.display()), error))
     }
+
+    /// The checkpoint on disk.
+    pub(crate) fn saved_checkpoint(&self) -> Result<Option<Checkpoint>, Fault> {
+        let bytes = self.opened()?.entries.get(CHECKPOINT).map_err(fault)?;
+        // What doesn't decode was written by another version: as good as none.
+        Ok(bytes.and_then(|bytes| ledger::codec::decode(&bytes).ok()))
+    }
+
+    /// Writes a layer as tables, after the checkpoint that `saved` is.
+    fn save(
+        keyspace: &Keyspace,
+        layer: &Layer,
+        saved: Option<Checkpoint>,
+    ) -> Result<(), fjall::Error> {
+        let mut tables = keyspace.start_ingestion()?;
+        if let Some(checkpoint) = layer.checkpoint() {
+            // Entries of a later block may have been loaded since it was held.
+            let loading = saved.and_then(|saved| saved.loading);
+            let loading = loading.filter(|(height, _)| *height > checkpoint.height);
+            let checkpoint = Checkpoint { loading, ..checkpoint };
+            tables.write(CHECKPOINT, ledger::codec::encode(&checkpoint))?;
+        }
+        for (entry, is_there) in layer.changes().iter() {
+            if *is_there {
+                tables.write(entry.as_slice(), [])?;
+            } else {
+                tables.write_tombstone(entry.as_slice())?;
+            }
+        }
+        tables.finish()
+    }
+
+    /// Writes records as tables: all of them or none.
+    fn keep(
+        keyspace: &Keyspace,
+        records: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    ) -> Result<(), fjall::Error> {
+        let mut tables = keyspace.start_ingestion()?;
+        for (key, value) in records {
+            match value {
+                Some(value) => tables.write(key, value)?,
+                None => tables.write_tombstone(key)?,
+            }
+        }
+        tables.finish()
+    }
 }
 
 impl Index for FjallIndex {
     fn write(&self, changes: Vec<Change>, checkpoint: Option<Checkpoint>) -> Result<(), Fault> {
-        let opened = self.opened()?;
-        let bytes = changes.iter().map(size_of_change).sum();
-        self.unflushed.fetch_add(bytes, Ordering::Relaxed);
-        let mut batch = opened.database.batch();
+        let mut entries = Vec::with_capacity(changes.len());
+        let mut records = BTreeMap::new();
         for change in changes {
             match change {
-                Change::Put(entry) => batch.insert(&opened.entries, entry, []),
-                Change::Remove(entry) => batch.remove(&opened.entries, entry),
-                Change::Set(key, value) => batch.insert(&opened.records, key, value),
-                Change::Forget(key) => batch.remove(&opened.records, key),
+                Change::Put(entry) => entries.push((entry, true)),
+                Change::Remove(entry) => entries.push((entry, false)),
+                Change::Set(key, value) => drop(records.insert(key, Some(value))),
+                Change::Forget(key) => drop(records.insert(key, None)),
             }
         }
-        if let Some(checkpoint) = checkpoint {
-            batch.insert(&opened.state, CHECKPOINT, ledger::codec::encode(&checkpoint));
+        self.unsaved.add(entries, checkpoint);
+        if records.is_empty() {
+            return Ok(());
         }
-        self.written(batch.commit())
+        self.written(Self::keep(&self.opened()?.records, records))
     }
 
-    fn load(&self, entries: Vec<Vec<u8>>) -> Result<(), Fault> {
+    fn load(&self, entries: Vec<Vec<u8>>, of: Option<(Height, Hash)>) -> Result<(), Fault> {
+        let _saving = self.saving.lock();
+        let saved = self.saved_checkpoint()?.filter(|_| of.is_some());
         let opened = self.opened()?;
         let load = || {
-            let mut ingestion = opened.entries.start_ingestion()?;
-            for entry in entries {
-                ingestion.write(entry, [])?;
+            let mut tables = opened.entries.start_ingestion()?;
+            if let Some(saved) = saved {
+                let noted = Checkpoint { loading: of, ..saved };
+                tables.write(CHECKPOINT, ledger::codec::encode(&noted))?;
             }
-            ingestion.finish()
+            for entry in entries {
+                tables.write(entry, [])?;
+            }
+            tables.finish()
         };
         self.written(load())
     }
 
     fn checkpoint(&self) -> Result<Option<Checkpoint>, Fault> {
-        let bytes = self.opened()?.state.get(CHECKPOINT).map_err(fault)?;
-        // What doesn't decode was written by another version: as good as none.
-        Ok(bytes.and_then(|bytes| ledger::codec::decode(&bytes).ok()))
+        if let Some(checkpoint) = self.unsaved.checkpoint() {
+            return Ok(Some(checkpoint));
+        }
+        self.saved_checkpoint()
     }
 
     fn page(
@@ -206,13 +266,17 @@ impl Index for FjallIndex {
         if is_empty_range(&bounds) {
             return Ok(Vec::new());
         }
+        // Before the tables: what is saved meanwhile is then found in both, and never in neither.
+        let changes = self.unsaved.between(bounds, reverse, limit);
         let opened = self.opened()?;
         let range = opened.entries.range::<&[u8], _>(bounds);
         let key = |guard: fjall::Guard| guard.key().map(|key| key.to_vec()).map_err(fault);
+        let is_entry =
+            |key: &Result<Vec<u8>, Fault>| key.as_ref().map_or(true, |key| key != CHECKPOINT);
         if reverse {
-            range.rev().take(limit).map(key).collect()
+            merged(range.rev().map(key).filter(is_entry), changes, Ordering::Greater, limit)
         } else {
-            range.take(limit).map(key).collect()
+            merged(range.map(key).filter(is_entry), changes, Ordering::Less, limit)
         }
     }
 
@@ -242,63 +306,83 @@ impl Index for FjallIndex {
         }
     }
 
+    fn hold(&self) {
+        self.unsaved.hold();
+    }
+
     fn persist(&self) -> Result<(), Fault> {
-        let opened = self.opened()?;
-        self.written(opened.database.persist(PersistMode::SyncData))?;
-        // What stands in the journal alone is put into memory again by an opening.
-        if self.unflushed.load(Ordering::Relaxed) < FLUSH_BYTES {
-            return Ok(());
+        let _saving = self.saving.lock();
+        while let Some(layer) = self.unsaved.oldest_held() {
+            let saved = self.saved_checkpoint()?;
+            self.written(Self::save(&self.opened()?.entries, &layer, saved))?;
+            self.unsaved.saved(&layer);
         }
-        self.unflushed.store(0, Ordering::Relaxed);
-        self.written(opened.flush())
+        Ok(())
     }
 
     fn clear(&self) -> Result<(), Fault> {
+        let _saving = self.saving.lock();
+        self.unsaved.clear();
         let mut opened = self.opened.write();
         let opened = opened.as_mut().ok_or_else(closed)?;
-        // The checkpoint goes first: entries without one are cleared again at the next opening.
-        self.written(opened.state.remove(CHECKPOINT))?;
-        self.written(opened.database.persist(PersistMode::SyncData))?;
-        // Not by `clear`: an opening would do that again from the journal, and take with it what was loaded.
-        self.written(opened.database.delete_keyspace(opened.entries.clone()))?;
-        let made = opened.database.keyspace(ENTRIES, KeyspaceCreateOptions::default);
-        opened.entries = self.written(made)?;
+        opened.entries = self.written(opened.renewed(&opened.entries, ENTRIES))?;
         Ok(())
     }
 
     fn clear_records(&self) -> Result<(), Fault> {
-        let opened = self.opened()?;
-        // What the others rest on goes first.
-        self.written(opened.records.remove(crate::derived::CHECKPOINT))?;
-        self.written(opened.database.persist(PersistMode::SyncData))?;
-        self.written(opened.records.clear())
+        let mut opened = self.opened.write();
+        let opened = opened.as_mut().ok_or_else(closed)?;
+        opened.records = self.written(opened.renewed(&opened.records, RECORDS))?;
+        Ok(())
     }
 
     fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Acquire)
+        self.failed.load(atomic::Ordering::Acquire)
     }
 
     fn revive(&self) -> Result<(), Fault> {
         self.try_disk()?;
+        let _saving = self.saving.lock();
         let mut opened = self.opened.write();
         // One process opens a directory once.
         drop(opened.take());
         *opened = Some(Opened::open(&self.path, self.cache_bytes).map_err(fault)?);
-        self.failed.store(false, Ordering::Release);
+        self.failed.store(false, atomic::Ordering::Release);
         Ok(())
     }
 
     fn resident_bytes(&self) -> u64 {
-        0
+        self.unsaved.bytes()
     }
 }
 
-fn size_of_change(change: &Change) -> u64 {
-    let bytes = match change {
-        Change::Put(key) | Change::Remove(key) | Change::Forget(key) => key.len(),
-        Change::Set(key, value) => key.len() + value.len(),
-    };
-    bytes as u64
+/// Up to `limit` of the entries on disk with the changes that aren't there yet, both in the order in which the earlier
+/// of two compares as `earlier`.
+fn merged(
+    saved: impl Iterator<Item = Result<Vec<u8>, Fault>>,
+    changes: Vec<(Vec<u8>, bool)>,
+    earlier: Ordering,
+    limit: usize,
+) -> Result<Vec<Vec<u8>>, Fault> {
+    if changes.is_empty() {
+        return saved.take(limit).collect();
+    }
+    let mut entries = Vec::new();
+    let mut changes = changes.into_iter().peekable();
+    for entry in saved {
+        let entry = entry?;
+        while let Some((new, is_there)) = changes.next_if(|(new, _)| new.cmp(&entry) == earlier) {
+            entries.extend(Some(new).filter(|_| is_there));
+        }
+        let change = changes.next_if(|(changed, _)| *changed == entry);
+        entries.extend(Some(entry).filter(|_| change.is_none_or(|(_, is_there)| is_there)));
+        if entries.len() >= limit {
+            break;
+        }
+    }
+    entries.extend(changes.filter_map(|(new, is_there)| is_there.then_some(new)));
+    entries.truncate(limit);
+    Ok(entries)
 }
 
 fn closed() -> Fault {

@@ -15,23 +15,26 @@ use ledger::{
 
 use crate::Fault;
 
-/// An ordered set of byte strings, written in batches; and beside it, in the same batches, records of other
+/// An ordered set of byte strings, none of which begins with 0, written in batches; and beside it records of other
 /// derived state by their keys.
 pub trait Index: Send + Sync {
-    /// Writes a batch. With a checkpoint, the batch and the checkpoint are seen after a crash together or
-    /// not at all; and so is every batch before it.
+    /// Writes a batch. Entries are safe when they were held and persisted: all up to the last checkpoint before they
+    /// were held, with it, or none. Records are safe at once: all of the batch, or none.
     ///
     /// # Errors
     /// The engine's own failure.
     fn write(&self, changes: Vec<Change>, checkpoint: Option<Checkpoint>) -> Result<(), Fault>;
 
-    /// Adds many entries, which are sorted and each there once. What was written before stays before them;
-    /// after a crash all of them may be there although nothing of the checkpoint that follows is.
+    /// Adds many entries, which are new, sorted, and each there once, and notes of which block they are
+    /// ([`Checkpoint::loading`]), if one is given. After a crash all of them may be there, with the note, although
+    /// nothing of the checkpoint that follows is.
     ///
     /// # Errors
     /// The engine's own failure.
-    fn load(&self, entries: Vec<Vec<u8>>) -> Result<(), Fault> {
-        self.write(entries.into_iter().map(Change::Put).collect(), None)
+    fn load(&self, entries: Vec<Vec<u8>>, of: Option<(Height, Hash)>) -> Result<(), Fault> {
+        let before = self.checkpoint()?.filter(|_| of.is_some());
+        let noted = before.map(|before| Checkpoint { loading: of, ..before });
+        self.write(entries.into_iter().map(Change::Put).collect(), noted)
     }
 
     /// How far the index is complete; `None` when it is new.
@@ -69,7 +72,11 @@ pub trait Index: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Record>, Fault>;
 
-    /// Makes all that was written safe.
+    /// Has all entries that were written until now made safe by the next [`Self::persist`]. The last batch had a
+    /// checkpoint.
+    fn hold(&self) {}
+
+    /// Makes all that was held safe.
     ///
     /// # Errors
     /// The engine's own failure.

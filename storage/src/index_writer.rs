@@ -19,8 +19,10 @@ use crate::{
     state::Core,
 };
 
-/// Changes that are collected before they are handed to the index.
+/// Changes that are collected before they are handed to the index; and when blocks are applied that there are at a
+/// start, of which none is answered, so that they are sorted together.
 const CHANGES: usize = 8192;
+const CHANGES_AT_START: usize = if cfg!(test) { 7 } else { 64 << 10 };
 
 /// Entries that a block must bring so that they are sorted and loaded, beside all else, rather than written;
 /// and how many are loaded at a time.
@@ -42,6 +44,10 @@ pub(crate) struct IndexWriter {
     load: Option<JoinHandle<Result<(), Fault>>>,
     /// The open block, until a load of its entries was noted.
     open: Option<(Height, Hash)>,
+    /// Whether blocks come that there were at the start.
+    at_start: bool,
+    /// Whether entries of the open block were loaded.
+    loaded: bool,
     /// A block whose entries may have been loaded before this start: it must come again.
     loading: Option<(Height, Hash)>,
     /// Whether anything of the open block was handed over.
@@ -73,6 +79,8 @@ impl IndexWriter {
             many: None,
             load: None,
             open: None,
+            at_start: false,
+            loaded: false,
             loading: None,
             wrote: false,
             lost: false,
@@ -122,16 +130,29 @@ impl IndexWriter {
         Ok(())
     }
 
+    /// Blocks come that there were at the start: nobody reads until [`Self::finish_resume`].
+    pub(crate) fn catch_up(&mut self) {
+        self.at_start = true;
+    }
+
     /// All blocks that there are were applied: an index that is ahead of them is of another chain.
     pub(crate) fn finish_resume(&mut self) -> Result<(), Fault> {
+        self.at_start = false;
         let loaded = self.loading.take().is_some();
-        if self.indexed.take().is_none() && !self.lost && !loaded {
-            return Ok(());
-        }
         let (head, catalog) = {
             let published = self.core.published.read();
             (published.head, published.catalogs.newest())
         };
+        let ahead = self.indexed.take().is_some();
+        if !ahead
+            && !loaded
+            && let Some(head) = head.filter(|_| self.wrote || !self.changes.is_empty())
+        {
+            self.complete(head);
+        }
+        if !ahead && !loaded && !self.lost {
+            return Ok(());
+        }
         self.clear();
         head.map_or(Ok(()), |head| self.rebuild(head, &catalog))
     }
@@ -187,28 +208,18 @@ impl IndexWriter {
         if self.lost || entries.is_empty() {
             return;
         }
-        self.note_load();
-        self.wrote = true;
+        (self.wrote, self.loaded) = (true, true);
+        // An index that has entries of a block, but was not told so, would be believed on another chain.
+        let of = self.open.take();
         let index = Arc::clone(&self.index);
         let load = move || {
             entries.sort_unstable();
             entries.dedup();
-            index.load(entries)
+            index.load(entries, of)
         };
         match std::thread::Builder::new().name("index-load".to_owned()).spawn(load) {
             Ok(thread) => self.load = Some(thread),
             Err(error) => self.lose(&Fault::io("start a thread", error)),
-        }
-    }
-
-    /// An index that has entries of a block, but was not told so, would be believed on another chain.
-    fn note_load(&mut self) {
-        let Some(loading) = self.open.take() else { return };
-        let before = self.core.published.read().head;
-        let settled = Height(self.core.settled.load(Ordering::Relaxed));
-        if let Some(before) = before {
-            let checkpoint = Checkpoint { loading: Some(loading), ..checkpoint(before, settled) };
-            self.hand_over(Vec::new(), Some(checkpoint));
         }
     }
 
@@ -283,17 +294,21 @@ impl IndexWriter {
             self.clear();
             return self.rebuild(head, catalog);
         }
-        let settled = self.settle(head.height, catalog)?;
-        if self.wrote || !self.changes.is_empty() {
-            self.flush(Some(checkpoint(head, settled)));
-            self.wrote = false;
+        self.settle(head.height, catalog)?;
+        let waits = self.at_start && !self.loaded && self.changes.len() < CHANGES_AT_START;
+        if !waits && (self.wrote || !self.changes.is_empty()) {
+            self.complete(head);
+        }
+        if std::mem::take(&mut self.loaded) {
+            // A start would load it all again.
+            self.make_safe();
         }
         if self.lost { self.rebuild(head, catalog) } else { Ok(()) }
     }
 
     /// Moves entries of versions that ended long ago. The past gets them first; then readers are told;
     /// then the present loses them: whoever reads meanwhile finds each in at least one of the two.
-    fn settle(&mut self, height: Height, catalog: &Catalog) -> Result<Height, Fault> {
+    fn settle(&mut self, height: Height, catalog: &Catalog) -> Result<(), Fault> {
         let until = Height(height.0.saturating_sub(self.settle_blocks));
         let mut settled = Height(self.core.settled.load(Ordering::Relaxed));
         let mut entries = Vec::new();
@@ -303,7 +318,8 @@ impl IndexWriter {
             self.entries_of(ended, catalog, &mut entries)?;
         }
         if entries.is_empty() {
-            return Ok(settled);
+            self.core.settled.store(settled.0, Ordering::Release);
+            return Ok(());
         }
         let past = entries.iter().map(|entry| Change::Put(index::moved(entry, Space::Past)));
         let past = past.collect();
@@ -312,7 +328,7 @@ impl IndexWriter {
         for entry in entries {
             self.change(Change::Remove(entry));
         }
-        Ok(settled)
+        Ok(())
     }
 
     /// The entries of one version in all indexes of its table.
@@ -343,7 +359,7 @@ impl IndexWriter {
         let settled = Height(head.height.0.saturating_sub(self.settle_blocks));
         self.core.settled.store(settled.0, Ordering::Release);
         self.collect_ended(settled)?;
-        self.fill_all(head, catalog, settled)?;
+        self.fill_all(head, catalog)?;
         if self.lost {
             // An index in memory takes every write, so this happens once at most.
             return self.rebuild(head, catalog);
@@ -353,10 +369,10 @@ impl IndexWriter {
     }
 
     /// Writes the entries of all versions into an index that has none.
-    fn fill_all(&mut self, head: Head, catalog: &Catalog, settled: Height) -> Result<(), Fault> {
+    fn fill_all(&mut self, head: Head, catalog: &Catalog) -> Result<(), Fault> {
         self.changes.clear();
         // Without a checkpoint nothing of it is believed.
-        (self.many, self.loading, self.open) = (None, None, None);
+        (self.many, self.loading, self.open, self.loaded) = (None, None, None, false);
         let history = self.core.published.read().catalogs.all();
         let mut filled = BTreeMap::new();
         for catalog in history.iter().map(Arc::as_ref).chain([catalog]) {
@@ -368,8 +384,8 @@ impl IndexWriter {
             }
         }
         self.end_loads();
-        self.flush(Some(checkpoint(head, settled)));
-        self.wrote = false;
+        self.complete(head);
+        self.make_safe();
         Ok(())
     }
 
@@ -390,8 +406,7 @@ impl IndexWriter {
         store.revive()?;
         store.clear()?;
         let in_memory = std::mem::replace(&mut self.index, Arc::clone(store));
-        let settled = Height(self.core.settled.load(Ordering::Relaxed));
-        let filled = self.fill_all(head, &catalog, settled);
+        let filled = self.fill_all(head, &catalog);
         if filled.is_err() || self.lost {
             self.index = in_memory;
             self.lost = false;
@@ -433,6 +448,15 @@ impl IndexWriter {
         self.ended.iter().map(|ended| (ended.height, ended.table, ended.row)).collect()
     }
 
+    /// Has the index made safe by its next `persist` as of this block, which is complete.
+    pub(crate) fn hold(&mut self, head: Head) {
+        if self.indexed.is_none() {
+            // Also if the block brought nothing: the index must not seem to be behind the state.
+            self.complete(head);
+        }
+        self.index.hold();
+    }
+
     /// Whether the index is the one that the state was opened with, and takes writes.
     pub(crate) fn is_sound(&self) -> bool {
         !self.lost && !self.replaced
@@ -440,8 +464,27 @@ impl IndexWriter {
 
     fn change(&mut self, change: Change) {
         self.changes.push(change);
-        if self.changes.len() >= CHANGES {
+        let most = if self.at_start { CHANGES_AT_START.max(CHANGES) } else { CHANGES };
+        if self.changes.len() >= most {
             self.flush(None);
+        }
+    }
+
+    /// Hands over what there is, and says that it goes as far as this block.
+    fn complete(&mut self, head: Head) {
+        let settled = Height(self.core.settled.load(Ordering::Relaxed));
+        self.flush(Some(checkpoint(head, settled)));
+        self.wrote = false;
+    }
+
+    /// Has all that was handed over, which ended with a checkpoint, on disk now.
+    fn make_safe(&mut self) {
+        if self.lost {
+            return;
+        }
+        self.index.hold();
+        if let Err(fault) = self.index.persist() {
+            self.lose(&fault);
         }
     }
 

@@ -45,6 +45,7 @@ pub mod state;
 pub mod system_columns;
 #[cfg(test)]
 mod testing;
+mod unsaved;
 pub mod verify;
 mod versions;
 mod vote;

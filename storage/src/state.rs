@@ -242,7 +242,7 @@ impl State {
         Ok(state)
     }
 
-    /// Applies the blocks that there are when a node opens, from the next one on.
+    /// Applies the blocks that there are when a node opens, from the next one on. Nobody reads meanwhile.
     ///
     /// # Errors
     /// A fault of the index, or a block that can't be applied.
@@ -250,6 +250,7 @@ impl State {
         &self,
         blocks: impl IntoIterator<Item = Result<Block, Fault>>,
     ) -> Result<(), Fault> {
+        self.applier.lock().catch_up();
         for block in blocks {
             match block {
                 Ok(block) => drop(self.apply(&block)?),

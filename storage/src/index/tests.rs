@@ -57,15 +57,15 @@ fn bounds_stay_within_their_index() {
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    (any::<bool>(), proptest::collection::vec(0..4_u8, 1..4))
+    (any::<bool>(), proptest::collection::vec(1..5_u8, 1..4))
         .prop_map(|(put, bytes)| if put { Change::Put(bytes) } else { Change::Remove(bytes) })
 }
 
 fn bound() -> impl Strategy<Value = Bound<Vec<u8>>> {
     prop_oneof![
         Just(Bound::Unbounded),
-        proptest::collection::vec(0..4_u8, 1..4).prop_map(Bound::Included),
-        proptest::collection::vec(0..4_u8, 1..4).prop_map(Bound::Excluded),
+        proptest::collection::vec(1..5_u8, 1..4).prop_map(Bound::Included),
+        proptest::collection::vec(1..5_u8, 1..4).prop_map(Bound::Excluded),
     ]
 }
 
@@ -74,7 +74,10 @@ proptest! {
 
     #[test]
     fn both_engines_keep_the_same_set(
-        batches in proptest::collection::vec(proptest::collection::vec(change(), 0..20), 1..6),
+        batches in proptest::collection::vec(
+            (proptest::collection::vec(change(), 0..20), any::<bool>(), any::<bool>()),
+            1..6,
+        ),
         from in bound(),
         to in bound(),
         reverse in any::<bool>(),
@@ -84,7 +87,7 @@ proptest! {
         let disk = FjallIndex::open(directory.path(), 1 << 20).unwrap();
         let engines: [Arc<dyn Index>; 2] = [Arc::new(MemoryIndex::default()), Arc::new(disk)];
         let mut model = std::collections::BTreeSet::new();
-        for (number, batch) in (0_u64..).zip(batches) {
+        for (number, (batch, holds, persists)) in (0_u64..).zip(batches) {
             let checkpoint = Checkpoint {
                 height: Height(number),
                 block: Hash([number as u8; 32]),
@@ -98,9 +101,15 @@ proptest! {
             for engine in &engines {
                 if puts.len() == batch.len() {
                     let sorted = std::collections::BTreeSet::from_iter(puts.clone());
-                    engine.load(sorted.into_iter().collect()).unwrap();
+                    engine.load(sorted.into_iter().collect(), None).unwrap();
                 }
                 engine.write(batch.clone(), Some(checkpoint)).unwrap();
+                if holds {
+                    engine.hold();
+                }
+                if persists {
+                    engine.persist().unwrap();
+                }
                 assert_eq!(engine.checkpoint().unwrap(), Some(checkpoint));
             }
             for change in batch {
@@ -156,4 +165,115 @@ fn records_are_kept_beside_entries() {
         index.clear_records().unwrap();
         assert_eq!(index.get(&[1]).unwrap(), None);
     }
+}
+
+fn checkpoint(height: u64) -> Checkpoint {
+    Checkpoint { height: Height(height), block: Hash([9; 32]), settled: Height(0), loading: None }
+}
+
+const ALL: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Unbounded, Bound::Unbounded);
+
+#[test]
+fn an_opening_finds_what_was_held_and_persisted_and_nothing_of_what_came_after() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || FjallIndex::open(directory.path(), 1 << 20).unwrap();
+    let mut index = open();
+    for round in 1..=5_u8 {
+        // Each round takes away what the one before added, and puts one record in another's place.
+        let mut changes = vec![Change::Put(vec![round, 1]), Change::Put(vec![round, 2])];
+        changes.push(Change::Remove(vec![round - 1, 1]));
+        index.write(changes, Some(checkpoint(u64::from(round)))).unwrap();
+        index.hold();
+        index.write(vec![Change::Put(vec![99]), Change::Remove(vec![round, 2])], None).unwrap();
+        let records = vec![Change::Set(vec![round], vec![round]), Change::Forget(vec![round - 1])];
+        index.write(records, None).unwrap();
+        assert_eq!(index.page(ALL, true, 1).unwrap(), [vec![99]]);
+        index.persist().unwrap();
+        assert!(index.resident_bytes() > 0, "what came after is in memory");
+        drop(index);
+        index = open();
+        assert_eq!(index.checkpoint().unwrap(), Some(checkpoint(u64::from(round))));
+        let older = (1..round).map(|round| vec![round, 2]);
+        let expected: Vec<_> = older.chain([vec![round, 1], vec![round, 2]]).collect();
+        assert_eq!(index.page(ALL, false, 99).unwrap(), expected);
+        assert_eq!(index.records(ALL, false, 99).unwrap(), [(vec![round], vec![round])]);
+    }
+}
+
+#[test]
+fn what_was_cleared_does_not_come_back_and_what_came_after_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || FjallIndex::open(directory.path(), 1 << 20).unwrap();
+    let index = open();
+    let (put, set) = (Change::Put(vec![1]), Change::Set(vec![1], vec![1]));
+    index.write(vec![put, set], Some(checkpoint(1))).unwrap();
+    index.hold();
+    index.persist().unwrap();
+    index.clear().unwrap();
+    index.clear_records().unwrap();
+    index.load(vec![vec![2]], None).unwrap();
+    index.write(vec![Change::Set(vec![2], vec![2])], None).unwrap();
+    drop(index);
+    let index = open();
+    assert_eq!(index.checkpoint().unwrap(), None);
+    assert_eq!(index.page(ALL, false, 9).unwrap(), [vec![2]]);
+    assert_eq!(index.records(ALL, false, 9).unwrap(), [(vec![2], vec![2])]);
+}
+
+#[test]
+fn an_opening_reads_no_journal() {
+    let directory = tempfile::tempdir().unwrap();
+    let index = FjallIndex::open(directory.path(), 1 << 20).unwrap();
+    let journals = || {
+        let files = std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().path());
+        let journals = files.filter(|path| path.extension().is_some_and(|end| end == "jnl"));
+        journals.map(|path| std::fs::read(path).unwrap()).collect::<Vec<_>>()
+    };
+    let before = journals();
+    assert!(!before.is_empty());
+    let changes = vec![Change::Put(vec![1]), Change::Set(vec![1], vec![1])];
+    index.write(changes, Some(checkpoint(1))).unwrap();
+    index.hold();
+    index.persist().unwrap();
+    index.load(vec![vec![2]], None).unwrap();
+    index.clear().unwrap();
+    index.clear_records().unwrap();
+    assert_eq!(journals(), before);
+}
+
+#[test]
+fn a_directory_with_a_journal_of_entries_is_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = fjall::Database::builder(directory.path()).open().unwrap();
+    for name in ["entries", "records", "state"] {
+        let keyspace = database.keyspace(name, fjall::KeyspaceCreateOptions::default).unwrap();
+        keyspace.insert([1], [1]).unwrap();
+    }
+    drop(database);
+    let index = FjallIndex::open(directory.path(), 1 << 20).unwrap();
+    assert_eq!(index.page(ALL, false, 9).unwrap(), Vec::<Vec<u8>>::new());
+    assert_eq!(index.get(&[1]).unwrap(), None);
+}
+
+#[test]
+fn a_load_is_noted_with_its_entries_and_for_as_long_as_they_are_ahead() {
+    let directory = tempfile::tempdir().unwrap();
+    let index = FjallIndex::open(directory.path(), 1 << 20).unwrap();
+    let write = |height| index.write(vec![Change::Put(vec![7])], Some(checkpoint(height))).unwrap();
+    write(1);
+    index.hold();
+    index.persist().unwrap();
+    write(2);
+    index.hold();
+    let block = (Height(3), Hash([3; 32]));
+    index.load(vec![vec![3]], Some(block)).unwrap();
+    let on_disk = || index.saved_checkpoint().unwrap().unwrap();
+    assert_eq!(on_disk(), Checkpoint { loading: Some(block), ..checkpoint(1) });
+    // What was held before it is saved after it.
+    index.persist().unwrap();
+    assert_eq!(on_disk(), Checkpoint { loading: Some(block), ..checkpoint(2) });
+    write(3);
+    index.hold();
+    index.persist().unwrap();
+    assert_eq!(on_disk(), checkpoint(3));
 }

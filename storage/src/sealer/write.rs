@@ -98,8 +98,9 @@ impl Work {
         let mut changes = self.owed.clone();
         let prepared = self.prepare(capture, &mut changes);
         let (written, ended) = prepared.inspect_err(|_| self.remove_from(first))?;
-        let told =
-            self.store.write(last_of_each(changes), None).and_then(|()| self.store.persist());
+        // The index first: it must never be behind the checkpoint.
+        let write = |()| self.store.write(last_of_each(changes), None);
+        let told = self.store.persist().and_then(write);
         if told.is_err() {
             // Whether it names these files is seen once it is open again.
             self.unnamed.get_or_insert(first);
@@ -387,7 +388,7 @@ impl Work {
             small.iter().filter_map(|first| self.files.remove(&(table, *first))).collect();
         self.files.insert((table, first), manifest);
         let changes = last_of_each(changes);
-        let told = self.store.write(changes.clone(), None).and_then(|()| self.store.persist());
+        let told = self.store.write(changes.clone(), None);
         if told.is_err() {
             // Readers have the new file already. The old ones are removed by the next start.
             self.owed.extend(changes);

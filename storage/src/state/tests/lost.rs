@@ -21,8 +21,8 @@ use super::{
     sealed::{resume, tiny},
 };
 use crate::{
-    Change, Checkpoint, Fault, FjallIndex, Index, MemoryIndex, State, index::Record,
-    simulated::SimulatedDisk,
+    Change, Checkpoint, Disk, Fault, FjallIndex, Index, MemoryIndex, State, index::Record,
+    simulated::SimulatedDisk, testing::*,
 };
 
 /// Takes so many writes, and then none until it is revived, which is allowed so many times.
@@ -267,4 +267,59 @@ fn an_index_in_use_is_not_opened_again() {
     let second = FjallIndex::open_or_in_memory(directory.path(), 1 << 20);
     assert!(matches!(second, Err(Fault::Locked)));
     drop(first);
+}
+
+/// A leader's own block brings no rows; still the index goes as far as a checkpoint does that has it.
+#[test]
+fn an_index_is_not_made_anew_because_the_last_block_was_empty() {
+    let mut chain = Chain::new(1);
+    chain.block(vec![definitions()]);
+    chain.block(vec![vec![model::insert(1, "x")]]);
+    chain.block(vec![]);
+    let (empty, before) = chain.blocks.split_last().unwrap();
+    let head = &empty.header;
+    let directory = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::default());
+    let open =
+        || -> Arc<dyn Index> { Arc::new(FjallIndex::open(directory.path(), 1 << 20).unwrap()) };
+    let index = open();
+    let state = resume(config(2), &index, Arc::clone(&disk), before);
+    state.apply(empty).unwrap();
+    state.checkpoint().unwrap();
+    drop((state, index));
+    let saved = open().checkpoint().unwrap().unwrap();
+    assert_eq!((saved.height, saved.block), (head.height, head.hash()));
+}
+
+/// Stops a node when it has written its index and not yet the checkpoint, and when it has written neither.
+#[test]
+fn an_index_ahead_of_the_checkpoint_or_at_it_is_gone_on_with() {
+    let steps: Vec<_> = std::iter::repeat_n(model::fixed(), 4).flatten().collect();
+    let model = Model::new(&steps);
+    let blocks = &model.chain.blocks;
+    for (sealed, ahead) in [(0, 3), (5, 5), (5, 9), (9, blocks.len() - 1)] {
+        let (directory, disk) = (tempfile::tempdir().unwrap(), SimulatedDisk::default());
+        let disk: Arc<dyn Disk> = Arc::new(disk);
+        let open =
+            || -> Arc<dyn Index> { Arc::new(FjallIndex::open(directory.path(), 1 << 20).unwrap()) };
+        let index = open();
+        let state = resume(config(1), &index, Arc::clone(&disk), &blocks[..sealed]);
+        if sealed > 0 {
+            state.checkpoint().unwrap();
+        }
+        blocks[sealed..ahead].iter().for_each(|block| drop(state.apply(block).unwrap()));
+        index.hold();
+        index.persist().unwrap();
+        blocks[ahead..].iter().for_each(|block| drop(state.apply(block).unwrap()));
+        drop((state, index));
+        let index = open();
+        let found = index.checkpoint().unwrap().map_or(0, |saved| saved.height.0 as usize + 1);
+        // Blocks with many entries are saved at once.
+        assert!(found >= ahead, "{found} of {ahead}");
+        let state = resume(config(1), &index, Arc::clone(&disk), blocks);
+        model.check(&state);
+        state.checkpoint().unwrap();
+        let saved = index.checkpoint().unwrap().unwrap();
+        assert_eq!(saved.height, state.head().height);
+    }
 }
