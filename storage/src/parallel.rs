@@ -3,6 +3,7 @@
 
 use std::{
     num::NonZero,
+    sync::atomic::{AtomicUsize, Ordering},
     thread::{self, ScopedJoinHandle},
 };
 
@@ -58,6 +59,47 @@ pub(crate) fn in_parts<T: Sync, R: Send>(list: &[T], work: impl Fn(&[T]) -> R + 
 pub fn unhurried<T>(operations: usize, work: impl FnOnce() -> T) -> T {
     let threads = || Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
     if operations >= LONG && threads() { tokio::task::block_in_place(work) } else { work() }
+}
+
+/// Runs `work` on each of these, on as many threads as there are cores (this one among them), and gives the results in
+/// order. Whoever is done takes the next: they may take very different times.
+pub(crate) fn each<T: Sync, R: Send>(list: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let next = AtomicUsize::new(0);
+    let share = || {
+        let mut done = Vec::new();
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = list.get(place) else { return done };
+            done.push((place, work(item)));
+        }
+    };
+    let mut done: Vec<(usize, R)> = thread::scope(|scope| {
+        let begin = |_| thread::Builder::new().spawn_scoped(scope, share);
+        // Where the system gives no thread, the others do it.
+        let others: Vec<_> = (1..cores.min(list.len())).filter_map(|it| begin(it).ok()).collect();
+        let mut done = share();
+        for other in others {
+            done.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        done
+    });
+    done.sort_unstable_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Runs both, on two threads if the system gives another.
+pub(crate) fn both<A, B: Send>(one: impl FnOnce() -> A, other: impl Fn() -> B + Sync) -> (A, B) {
+    thread::scope(|scope| {
+        let begun = thread::Builder::new().spawn_scoped(scope, &other);
+        let one = one();
+        let other = match begun.map(ScopedJoinHandle::join) {
+            Ok(Ok(other)) => other,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            Err(_) => other(),
+        };
+        (one, other)
+    })
 }
 
 /// The tree over the operations' hashes: as [`Operation::tree`].

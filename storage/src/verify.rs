@@ -1,13 +1,14 @@
 //! Walks every byte of the block file and believes none: segment headers, records, blocks, hashes, links,
 //! roots, signatures, and the zeros between and behind them. It names the height and what differs, goes on
-//! behind damage, and changes nothing.
+//! behind damage, and changes nothing. Records are read one after the other; what shows in each block alone is
+//! looked at on all cores, some megabytes of blocks at a time, and then held against the chain in order.
 
 mod chain_check;
 pub(crate) mod derived;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use ledger::{Block, Header, Height};
 
@@ -17,13 +18,18 @@ use crate::{
         record::{self, RECORD_HEADER, RecordHeader, SEGMENT_COPY, SEGMENT_HEADER, SegmentHeader},
         watermark::Watermark,
     },
+    parallel,
     recovery::{self, Window},
     vote,
 };
-use chain_check::ChainCheck;
+use chain_check::{ChainCheck, Look};
 
 /// Findings kept for one file; more are counted, not kept.
 const MOST_FINDINGS: usize = 1000;
+
+/// Bytes of blocks that are looked at side by side. A block as large as that is looked at alone, and its parts side by
+/// side.
+const SIDE_BY_SIDE: usize = if cfg!(test) { 2 << 10 } else { 4 << 20 };
 
 /// What to check.
 #[derive(Clone, Copy, Debug)]
@@ -170,7 +176,7 @@ pub(crate) fn verify_blocks(
                 continue;
             }
         };
-        let wrong = chain.block(&block, true);
+        let wrong = chain.block(&block, &chain.look(&block), true);
         report.sound_blocks += u64::from(wrong.iter().all(|it| it.before));
         for it in wrong {
             find(if it.before { Height(height.0 - 1) } else { height }, it.detail);
@@ -181,6 +187,30 @@ pub(crate) fn verify_blocks(
     }
     report.files.push(blocks);
     report
+}
+
+/// A whole record of the height that was due.
+struct Record<'b> {
+    at: u64,
+    header: RecordHeader,
+    body: Cow<'b, [u8]>,
+}
+
+/// What its block shows by itself.
+struct Seen {
+    block: Block,
+    is_canonical: bool,
+    look: Look,
+}
+
+/// Decodes a block and looks at it, with all cores if it is `alone`.
+fn see(chain: &ChainCheck, body: &[u8], alone: bool) -> Result<Seen, String> {
+    let block = Block::decode(body).map_err(|error| format!("it doesn't decode: {error}"))?;
+    let look = || chain.look(&block);
+    let is_canonical = || block.is_encoded_as(body);
+    let (look, is_canonical) =
+        if alone { parallel::both(look, is_canonical) } else { (look(), is_canonical()) };
+    Ok(Seen { is_canonical, look, block })
 }
 
 struct Walk<'p> {
@@ -288,10 +318,23 @@ impl Walk<'_> {
         let mut window = Window::new(file, length);
         let mut at = SEGMENT_HEADER;
         let mut reported = 0;
+        let mut waiting = Vec::new();
+        let mut bytes = 0;
         while !self.is_done() {
             let detail = match recovery::read_record(&mut window, at, segment.salt)? {
                 Ok((header, body)) if header.height.0 == self.expected => {
-                    self.block(at, header, body);
+                    bytes += body.len();
+                    if body.len() >= SIDE_BY_SIDE {
+                        self.judge(std::mem::take(&mut waiting));
+                        self.judge(vec![Record { at, header, body: Cow::Borrowed(body) }]);
+                    } else {
+                        waiting.push(Record { at, header, body: Cow::Owned(body.to_vec()) });
+                    }
+                    self.expected = self.expected.saturating_add(1);
+                    if bytes >= SIDE_BY_SIDE {
+                        self.judge(std::mem::take(&mut waiting));
+                        bytes = 0;
+                    }
                     at += header.record_length();
                     if at - reported > 16 << 20 {
                         (self.at.bytes, reported) = (self.at.bytes + at - reported, at);
@@ -303,6 +346,7 @@ impl Walk<'_> {
                 Ok((header, _)) => format!("block {} is here instead", header.height.0),
                 Err(detail) => detail,
             };
+            self.judge(std::mem::take(&mut waiting));
             let height = self.expected;
             match recovery::find_record(&mut window, at, segment.salt, height)? {
                 Some((next, header)) => {
@@ -318,6 +362,7 @@ impl Walk<'_> {
                 None => return self.end(&mut window, at, segment.salt, &detail),
             }
         }
+        self.judge(waiting);
         Ok(at)
     }
 
@@ -378,7 +423,7 @@ impl Walk<'_> {
                 return Ok(format!("; its {part} doesn't decode: {error}"));
             }
         };
-        let wrong = self.chain.block(&block, false);
+        let wrong = self.chain.block(&block, &self.chain.look(&block), false);
         self.previous = (self.report.files.len().saturating_sub(1), at);
         // What its link says of the block before comes from bytes that can't be trusted.
         let own = wrong.into_iter().filter(|wrong| !wrong.before);
@@ -386,16 +431,23 @@ impl Walk<'_> {
         Ok(details.concat())
     }
 
-    /// A whole record of the height that was due.
-    fn block(&mut self, at: u64, record: RecordHeader, body: &[u8]) {
-        let height = self.expected;
-        self.expected = height.saturating_add(1);
+    /// Records that follow one another: what they show by themselves first, and then what they are in the chain.
+    fn judge(&mut self, records: Vec<Record<'_>>) {
+        let (chain, alone) = (&self.chain, records.len() == 1);
+        let seen = parallel::each(&records, |record| see(chain, &record.body, alone));
+        for (record, seen) in records.iter().zip(seen) {
+            self.block(record.at, record.header, seen);
+        }
+    }
+
+    fn block(&mut self, at: u64, record: RecordHeader, seen: Result<Seen, String>) {
+        let height = record.height.0;
         self.proven = self.proven.max(record.durable);
-        let block = match Block::decode(body) {
-            Ok(block) => block,
-            Err(error) => {
+        let Seen { block, is_canonical, look } = match seen {
+            Ok(seen) => seen,
+            Err(detail) => {
                 self.chain.gap();
-                return self.find(at, Some(height), format!("it doesn't decode: {error}"));
+                return self.find(at, Some(height), detail);
             }
         };
         if block.header.height.0 != height {
@@ -404,7 +456,7 @@ impl Walk<'_> {
             return self.find(at, Some(height), detail);
         }
         let mut sound = true;
-        if !block.is_encoded_as(body) {
+        if !is_canonical {
             self.find(at, Some(height), "its bytes are not canonical".to_owned());
             sound = false;
         }
@@ -413,7 +465,7 @@ impl Walk<'_> {
             self.find(at, Some(height), detail);
             sound = false;
         }
-        for wrong in self.chain.block(&block, true) {
+        for wrong in self.chain.block(&block, &look, true) {
             if wrong.before {
                 let (file, offset) = self.previous;
                 self.find_in(file, offset, Some(height.saturating_sub(1)), wrong.detail);

@@ -23,6 +23,16 @@ fn results_come_in_order() {
 }
 
 #[test]
+fn what_takes_longer_comes_in_its_place() {
+    let list: Vec<u64> = (0..40).collect();
+    let work =
+        |turns: &u64| (0..(40 - turns) * 500).fold(*turns, |sum, _| std::hint::black_box(sum));
+    assert_eq!(each(&list, work), list);
+    assert_eq!(each(&list[..1], work), [0]);
+    assert_eq!(each(&[], work), Vec::<u64>::new());
+}
+
+#[test]
 fn the_first_part_that_says_no_is_heard() {
     let version = |operation| VersionId { height: ledger::Height(1), transaction: 0, operation };
     let all: Vec<Operation> =

@@ -1,5 +1,6 @@
 //! Holds blocks, one after the other, against the chain before them: link, body, membership of whoever made
-//! them, signatures. Pure: it reads no file, and believes no block.
+//! them, signatures. What takes long of that, hashes and signatures, is looked at beforehand, for many blocks at
+//! once. Pure: it reads no file, and believes no block.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,18 @@ pub(super) struct ChainCheck {
     members: BTreeMap<Hash, PublicKey>,
     /// Whether all definitions so far are in `catalog`; behind a damaged block they may not be.
     complete: bool,
+    /// How often the two before changed.
+    era: u64,
+}
+
+/// What a block shows by itself.
+pub(super) struct Look {
+    /// The transactions' hashes, up to the first that is damaged.
+    hashes: Vec<Hash>,
+    body: Result<(), LinkError>,
+    /// The first transaction that its member did not sign, by the members of that era.
+    unsigned: Option<usize>,
+    era: u64,
 }
 
 /// What is wrong with a block.
@@ -38,18 +51,33 @@ impl ChainCheck {
             governance: Hash::default(),
             members: BTreeMap::new(),
             complete: true,
+            era: 0,
         }
     }
 
     /// A block could not be read: what follows is checked as far as that goes.
     pub(super) fn gap(&mut self) {
         self.link = None;
+        self.lack();
+    }
+
+    fn lack(&mut self) {
+        self.era += u64::from(self.complete);
         self.complete = false;
+    }
+
+    /// Looks at a block that will come.
+    pub(super) fn look(&self, block: &Block) -> Look {
+        // What is hashed once is held against the header, and against the signatures.
+        let hashes: Vec<Hash> = block.transactions.iter().map_while(hash_of).collect();
+        let body = block.verify_body_of(&hashes);
+        let unsigned = self.first_unsigned(block, &hashes, body.is_ok());
+        Look { hashes, body, unsigned, era: self.era }
     }
 
     /// The next block. Afterwards the chain goes on behind it, whatever was wrong; behind one whose checksum
     /// is wrong (not `whole`) only if it links to the chain.
-    pub(super) fn block(&mut self, block: &Block, whole: bool) -> Vec<Wrong> {
+    pub(super) fn block(&mut self, block: &Block, look: &Look, whole: bool) -> Vec<Wrong> {
         let mut wrong = Vec::new();
         self.link(block, &mut wrong);
         if !whole && !wrong.is_empty() {
@@ -57,26 +85,28 @@ impl ChainCheck {
         }
         self.doubted = !whole;
         let own = |detail| Wrong { before: false, detail };
-        // What is hashed once is held against the header, and against the signatures.
-        let hashes: Vec<Hash> = block.transactions.iter().map_while(hash_of).collect();
-        if let Err(error) = block.verify_body_of(&hashes) {
+        if let Err(error) = &look.body {
             let mut detail = error.to_string();
-            if let Some(place) = self.altered(block, &hashes) {
-                detail = format!("{detail}; {place}");
+            if let Some(place) = self.unsigned(block, look) {
+                detail = format!("{detail}; transaction {place} was altered");
             }
             wrong.push(own(detail));
-            self.complete = false;
+            self.lack();
             return wrong;
         }
+        let unsigned = |chain: &Self| {
+            let place = chain.unsigned(block, look)?;
+            Some(own(format!("transaction {place} is not what its member signed")))
+        };
         let genesis = block.header.height.0 == 0;
         if !genesis {
             wrong.extend(self.governed(block).map(own));
-            wrong.extend(self.unsigned(block, &hashes).map(own));
+            wrong.extend(unsigned(self));
         }
         self.define(block);
         if genesis {
             wrong.extend(self.governed(block).map(own));
-            wrong.extend(self.unsigned(block, &hashes).map(own));
+            wrong.extend(unsigned(self));
         }
         wrong
     }
@@ -120,22 +150,19 @@ impl ChainCheck {
             .then(|| format!("its proposer {} is no member", block.header.proposer))
     }
 
-    /// The first transaction that its member did not sign.
-    fn unsigned(&self, block: &Block, hashes: &[Hash]) -> Option<String> {
-        if !self.signatures {
+    /// The first transaction that its member did not sign: as it was seen, if the members are still those.
+    fn unsigned(&self, block: &Block, look: &Look) -> Option<usize> {
+        if look.era == self.era {
+            return look.unsigned;
+        }
+        self.first_unsigned(block, &look.hashes, look.body.is_ok())
+    }
+
+    /// Of a block with a wrong body (not `sound`) it tells what was altered, whether or not signatures are asked for.
+    fn first_unsigned(&self, block: &Block, hashes: &[Hash], sound: bool) -> Option<usize> {
+        if sound && !self.signatures {
             return None;
         }
-        let place = self.first_unsigned(block, hashes)?;
-        Some(format!("transaction {place} is not what its member signed"))
-    }
-
-    /// Which transaction of a block with a wrong body was altered, if its signature tells.
-    fn altered(&self, block: &Block, hashes: &[Hash]) -> Option<String> {
-        let place = self.first_unsigned(block, hashes)?;
-        Some(format!("transaction {place} was altered"))
-    }
-
-    fn first_unsigned(&self, block: &Block, hashes: &[Hash]) -> Option<usize> {
         let signed =
             |(place, transaction)| self.is_signed(block, transaction, hashes.get(place).copied());
         block.transactions.iter().enumerate().position(|it| signed(it) == Some(false))
@@ -169,9 +196,12 @@ impl ChainCheck {
                 Operation::Drop { .. } => changed = true,
                 _ => continue,
             }
-            self.complete &= self.catalog.apply(operation).is_ok();
+            if self.catalog.apply(operation).is_err() {
+                self.lack();
+            }
         }
         if changed {
+            self.era += 1;
             self.governance = self.catalog.governance();
             self.members = self
                 .catalog
