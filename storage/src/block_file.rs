@@ -7,6 +7,7 @@
 pub(crate) mod link;
 pub(crate) mod places;
 pub(crate) mod record;
+mod turns;
 pub(crate) mod watermark;
 mod writer;
 
@@ -19,7 +20,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Sender, channel},
+        mpsc::{Receiver, Sender, channel},
     },
     thread::JoinHandle,
     time::Duration,
@@ -28,6 +29,7 @@ use std::{
 use ledger::{Block, Height, Proposal, Tip};
 use parking_lot::{Mutex, RwLock};
 
+pub use self::turns::Turns;
 pub use crate::recovery::Cut;
 use crate::{
     BlockSource, Damage, Disk, Fault,
@@ -40,8 +42,11 @@ use places::Places;
 use watermark::Watermark;
 use writer::{Command, Writer};
 
-/// Called once, from the writer's thread, when the write is on stable storage or has failed.
+/// Called once, by the writer, when the write is on stable storage or has failed.
 pub type Done = Box<dyn FnOnce(Result<(), Fault>) + Send>;
+
+/// Called when something was queued, if the writer has no thread of its own.
+pub type Wake = Box<dyn Fn() + Send + Sync>;
 
 /// Sizes. The defaults are for real data; tests take small ones.
 #[derive(Clone, Debug)]
@@ -93,9 +98,10 @@ pub struct BlockFile {
     options: Options,
     commands: Mutex<Option<Sender<Command>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    wake: Option<Wake>,
     vote: RwLock<Option<Vec<u8>>>,
     /// What was read last by [`Self::front`].
-    front: Mutex<Option<Arc<Block>>>,
+    front: Arc<Mutex<Option<Arc<Block>>>>,
     cut: Option<Cut>,
     // Held until the writer has ended; see `drop`.
     lock: Mutex<Option<LockGuard>>,
@@ -148,6 +154,34 @@ impl BlockFile {
     /// # Errors
     /// [`Fault::Locked`]; [`Fault::Version`]; a vote that doesn't read; whatever the disk says.
     pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Self, Fault> {
+        let (mut file, writer, queue) = Self::recover(disk, options)?;
+        let thread = std::thread::Builder::new()
+            .name("block-writer".to_owned())
+            .spawn(move || writer.run(&queue))
+            .map_err(|error| Fault::io("start the writer", error))?;
+        *file.thread.get_mut() = Some(thread);
+        Ok(file)
+    }
+
+    /// As [`Self::open`], with a writer that works when it is given a turn. `wake` is called when there is
+    /// something to do, and when the file is closed.
+    ///
+    /// # Errors
+    /// As of [`Self::open`].
+    pub fn open_by_turns(
+        disk: Arc<dyn Disk>,
+        options: Options,
+        wake: Wake,
+    ) -> Result<(Self, Turns), Fault> {
+        let (mut file, writer, queue) = Self::recover(disk, options)?;
+        file.wake = Some(wake);
+        Ok((file, Turns::new(writer, queue)))
+    }
+
+    fn recover(
+        disk: Arc<dyn Disk>,
+        options: Options,
+    ) -> Result<(Self, Writer, Receiver<Command>), Fault> {
         let lock = disk.lock().map_err(|error| match error.kind() {
             std::io::ErrorKind::WouldBlock => Fault::Locked,
             _ => Fault::io("lock the data directory", error),
@@ -177,21 +211,19 @@ impl BlockFile {
         let files = (Arc::clone(&disk), watermark);
         let places = places.ok();
         let writer = Writer::new(Arc::clone(&shared), files, places, options.clone(), next, end);
-        let thread = std::thread::Builder::new()
-            .name("block-writer".to_owned())
-            .spawn(move || writer.run(&queue))
-            .map_err(|error| Fault::io("start the writer", error))?;
-        Ok(Self {
+        let file = Self {
             shared,
             disk,
             options,
             commands: Mutex::new(Some(commands)),
-            thread: Mutex::new(Some(thread)),
+            thread: Mutex::default(),
+            wake: None,
             vote: RwLock::new(vote),
-            front: Mutex::default(),
+            front: Arc::default(),
             cut,
             lock: Mutex::new(Some(lock)),
-        })
+        };
+        Ok((file, writer, queue))
     }
 
     /// The newest block, written or not.
@@ -278,7 +310,7 @@ impl BlockFile {
         // The queue's lock is held over both steps, so that two appends can't change places between them.
         let commands = self.commands.lock();
         self.shared.accept(&blocks)?;
-        send(commands.as_ref(), Command::Append { blocks, done })
+        self.send(commands.as_ref(), Command::Append { blocks, done })
     }
 
     /// Takes away the blocks above `keep` (all for `None`) before `done` is called; nothing may be appended
@@ -288,8 +320,13 @@ impl BlockFile {
     /// The file has stopped or is damaged.
     pub fn truncate_after(&self, keep: Option<Height>, done: Done) -> Result<(), Fault> {
         self.shared.writable()?;
-        drop(self.front.lock().take());
-        send(self.commands.lock().as_ref(), Command::Truncate { keep, done })
+        // Forgotten when it is gone: one who reads meanwhile may keep it again.
+        let front = Arc::clone(&self.front);
+        let done = Box::new(move |result| {
+            drop(front.lock().take());
+            done(result);
+        });
+        self.send(self.commands.lock().as_ref(), Command::Truncate { keep, done })
     }
 
     /// Bytes of blocks that can be appended for certain without [`Self::reserve`].
@@ -312,7 +349,7 @@ impl BlockFile {
     /// The file has stopped or is damaged.
     pub fn reserve(&self, bytes: u64, done: Done) -> Result<(), Fault> {
         self.shared.writable()?;
-        send(self.commands.lock().as_ref(), Command::Reserve { bytes, done })
+        self.send(self.commands.lock().as_ref(), Command::Reserve { bytes, done })
     }
 
     /// Replaces consensus' vote, in order with the blocks; safe when `done` is called. At most 65,535 bytes.
@@ -322,7 +359,7 @@ impl BlockFile {
     pub fn save_vote(&self, bytes: Vec<u8>, done: Done) -> Result<(), Fault> {
         self.shared.writable()?;
         let commands = self.commands.lock();
-        send(commands.as_ref(), Command::Vote { bytes: bytes.clone(), done })?;
+        self.send(commands.as_ref(), Command::Vote { bytes: bytes.clone(), done })?;
         *self.vote.write() = Some(bytes);
         Ok(())
     }
@@ -338,7 +375,7 @@ impl BlockFile {
     /// The file has stopped or is damaged.
     pub fn settle(&self, done: Done) -> Result<(), Fault> {
         self.shared.writable()?;
-        send(self.commands.lock().as_ref(), Command::Settle { done })
+        self.send(self.commands.lock().as_ref(), Command::Settle { done })
     }
 
     /// The block at a height; `None` above the tip and below the first.
@@ -400,9 +437,21 @@ impl BlockFile {
         }
     }
 
+    fn send(&self, commands: Option<&Sender<Command>>, command: Command) -> Result<(), Fault> {
+        let closed = || Fault::Stopped { reason: "the block file is closed".to_owned() };
+        commands.ok_or_else(closed)?.send(command).map_err(|_| closed())?;
+        if let Some(wake) = &self.wake {
+            wake();
+        }
+        Ok(())
+    }
+
     /// Ends the writer after all that is queued, and frees the directory. Later writes fail.
     pub fn close(&self) {
         drop(self.commands.lock().take());
+        if let Some(wake) = &self.wake {
+            wake();
+        }
         if let Some(thread) = self.thread.lock().take()
             && thread.join().is_err()
         {
@@ -440,11 +489,6 @@ impl Drop for BlockFile {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-fn send(commands: Option<&Sender<Command>>, command: Command) -> Result<(), Fault> {
-    let closed = || Fault::Stopped { reason: "the block file is closed".to_owned() };
-    commands.ok_or_else(closed)?.send(command).map_err(|_| closed())
 }
 
 fn read_at(

@@ -143,6 +143,30 @@ fn truncation_takes_blocks_away_at_any_place() {
 }
 
 #[test]
+fn what_a_truncation_takes_away_is_kept_by_nobody() {
+    let disk = Arc::new(SimulatedDisk::new());
+    let options = Options { recent: 0, recent_bytes: 0, ..small() };
+    let (file, mut turns) = BlockFile::open_by_turns(disk, options, Box::new(|| ())).unwrap();
+    file.append(blocks(&file, &[1, 2, 3]), Box::new(drop)).unwrap();
+    assert_eq!(file.durable(), 0);
+    assert!(turns.take());
+    assert_eq!(file.durable(), 3);
+    file.truncate_after(Some(Height(1)), Box::new(drop)).unwrap();
+    // Somebody looks while it is on its way.
+    let before = file.front(Height(2)).unwrap().unwrap();
+    assert!(turns.take());
+    assert_eq!(file.front(Height(2)).unwrap(), None);
+    let other = blocks(&file, &[300]);
+    file.append(other.clone(), Box::new(drop)).unwrap();
+    assert!(turns.take());
+    let front = file.front(Height(2)).unwrap().unwrap();
+    assert_ne!(front.stamp, before.stamp);
+    assert_eq!(front.stamp, other[0].stamp);
+    file.close();
+    assert!(!turns.take());
+}
+
+#[test]
 fn appends_that_queue_up_share_a_sync() {
     let disk = SimulatedDisk::new();
     let file = open(&disk);

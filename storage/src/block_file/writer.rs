@@ -101,24 +101,34 @@ impl Writer {
                     Err(_) => break,
                 }
             };
-            let mut batch = VecDeque::from([first]);
-            while batch.len() < self.options.group {
-                match commands.try_recv() {
-                    Ok(command) => batch.push_back(command),
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-                }
-            }
-            for command in batch {
-                self.take(command);
-            }
-            self.flush();
+            self.group(first, commands);
         }
+        self.end();
+    }
+
+    /// Does what is asked first, with all that is queued behind it, as one group.
+    pub(super) fn group(&mut self, first: Command, commands: &Receiver<Command>) {
+        let mut batch = VecDeque::from([first]);
+        while batch.len() < self.options.group {
+            match commands.try_recv() {
+                Ok(command) => batch.push_back(command),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            }
+        }
+        for command in batch {
+            self.take(command);
+        }
+        self.flush();
+    }
+
+    /// Nothing more is asked.
+    pub(super) fn end(&mut self) {
         self.settle();
         self.trim();
     }
 
     /// Gives back what was reserved and is not needed. Nobody may rely on a reservation now.
-    fn trim(&mut self) {
+    pub(super) fn trim(&mut self) {
         if self.shared.writable().is_err() {
             return;
         }
@@ -134,7 +144,7 @@ impl Writer {
         self.allocated = self.allocated.min(kept);
     }
 
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         if self.shared.stopped().is_none()
             && let Err(fault) = self.watermark.sync()
         {
