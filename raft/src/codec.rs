@@ -22,6 +22,8 @@
 //! | configurations | borsh `Vec<BTreeSet<u64>>` | voters; two sets while a change is under way |
 //! | nodes | borsh `BTreeMap<u64, (address, public key)>` | voters and learners |
 
+pub(crate) mod messages;
+
 #[cfg(test)]
 mod tests;
 

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use storage::{BlockFile, Fault, SubmitError};
 use tokio::sync::{Notify, oneshot};
 
-use crate::types::Types;
+use crate::{runtime::Runtime, types::Types};
 
 /// Answers one client.
 pub(crate) type Reply = oneshot::Sender<Result<Receipt, SubmitError>>;
@@ -170,29 +170,32 @@ pub(crate) struct Landing {
 
 impl Landing {
     /// The responder that consensus tells.
-    pub(crate) fn responder(self) -> Told<ClientWriteResult<Types>> {
+    pub(crate) fn responder<R: Runtime>(self) -> Told<ClientWriteResult<Types<R>>> {
         Told(Box::new(move |result| self.told(result)))
     }
 
-    fn told(self, result: ClientWriteResult<Types>) {
+    fn told<R: Runtime>(self, result: ClientWriteResult<Types<R>>) {
         match result {
             Ok(response) => {
                 let receipts = response.data.0;
                 if receipts.first().is_none_or(|receipt| receipt.block != self.hash) {
                     self.board.set_astray(true);
                 }
-                self.waiters.answer(|at| receipts.get(at).cloned().ok_or(SubmitError::Unknown));
+                // A block that was left empty is in the chain without them, and comes no other way.
+                let left_out = SubmitError::NotLeading { leader: None };
+                self.waiters.answer(|at| receipts.get(at).cloned().ok_or_else(|| left_out.clone()));
             }
             // It never came into the log.
-            Err(ClientWriteError::ForwardToLeader(_)) => {
+            Err(ClientWriteError::ForwardToLeader(forward)) => {
                 self.board.set_astray(true);
-                let reason = "this node does not lead its chain".to_owned();
-                let fault = Fault::Stopped { reason };
-                self.waiters.answer(|_| Err(fault.clone().into()));
+                let leader = forward.leader_node.map(|peer| peer.address);
+                let elsewhere = SubmitError::NotLeading { leader };
+                self.waiters.answer(|_| Err(elsewhere.clone()));
             }
+            // Another leader's blocks took its place here; a third one may still have it.
             Err(error) => {
                 self.board.set_astray(true);
-                tracing::error!(%error, "a block was proposed and its outcome is not known");
+                tracing::warn!(%error, "a block was proposed and its outcome is not known");
                 self.waiters.answer(|_| Err(SubmitError::Unknown));
             }
         }
@@ -218,7 +221,7 @@ impl Drop for Landing {
 /// Called once with the outcome of a proposal, or dropped.
 pub(crate) struct Told<T>(Box<dyn FnOnce(T) + Send>);
 
-impl<T: OptionalSend + 'static> Responder<Types, T> for Told<T> {
+impl<R: Runtime, T: OptionalSend + 'static> Responder<Types<R>, T> for Told<T> {
     fn on_complete(self, result: T) {
         (self.0)(result);
     }

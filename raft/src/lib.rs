@@ -4,13 +4,19 @@
 //! (which is the consensus log) and applies them to the state. It knows no SQL, and no socket.
 
 mod codec;
+mod door;
 mod flight;
 mod log_store;
-mod network;
+pub mod network;
 pub mod node;
+pub mod runtime;
 mod sequencer;
 mod state_machine;
 mod types;
 
-pub use node::{Node, Options, Status};
+pub use door::Unanswered;
+pub use network::{Alone, Lane, Network, Unreached};
+pub use node::{Node, NodeOn, Options, Refused, Start, Status};
+pub use runtime::{Runtime, Tokio};
 pub use sequencer::Bounds;
+pub use types::{NodeId, Peer};

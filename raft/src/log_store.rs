@@ -18,14 +18,17 @@ use tokio::sync::oneshot;
 
 use crate::{
     codec,
-    types::{Body, Draft, Entry, EntryId, Payload, Types, Vote},
+    runtime::Runtime,
+    types::{Body, Draft, Entry, EntryId, Types, Vote},
 };
 
-/// Most entries that are read at once for another node.
+/// Most entries that are read at once for another node, and bytes of them after which no further is read.
 const READ_AHEAD: u64 = 64;
+const READ_BYTES: u64 = 4 << 20;
 
-/// Gives `Catalog::governance` of the newest state, with the height that it is of.
-pub(crate) type Governance = Arc<dyn Fn() -> (Height, Hash) + Send + Sync>;
+/// Gives `Catalog::governance` as of the block at a height, or at the newest one that is applied if that is higher;
+/// blocks of the log that aren't applied yet are counted in.
+pub(crate) type Governance = Arc<dyn Fn(Height) -> Result<Hash, Fault> + Send + Sync>;
 
 /// The log, and its reader. Copies are the same log.
 #[derive(Clone)]
@@ -117,32 +120,21 @@ impl LogStore {
 
     /// The member set and policies in force before a block that has no transactions of its own.
     fn governance_before(&self, index: u64) -> io::Result<Hash> {
-        let (height, governance) = (self.governance)();
-        if index > 0 && height.0 + 1 < index {
-            let before = self.blocks.read(Height(index - 1)).map_err(to_io)?;
-            let rows = |operation: &Operation| operation.table().is_some();
-            let all = |it: &Transaction| it.operations.iter().all(rows);
-            if let Some(before) = before.filter(|it| it.transactions.iter().all(all)) {
-                // Rows change nothing of it.
-                return Ok(before.header.governance);
-            }
-            // Blocks in between may have changed it.
-            return Err(io::Error::other(format!(
-                "the state is at block {}, too far back for block {index}",
-                height.0
-            )));
+        let Some(before) = index.checked_sub(1).map(Height) else {
+            return (self.governance)(Height(0)).map_err(to_io);
+        };
+        let rows = |operation: &Operation| operation.table().is_some();
+        let all = |it: &Transaction| it.operations.iter().all(rows);
+        match self.blocks.read(before).map_err(to_io)? {
+            // Rows change nothing of it.
+            Some(block) if block.transactions.iter().all(all) => Ok(block.header.governance),
+            _ => (self.governance)(before).map_err(to_io),
         }
-        Ok(governance)
     }
 
     fn read(&self, index: u64) -> io::Result<Option<Entry>> {
-        let Some(block) = self.blocks.read(Height(index)).map_err(to_io)? else { return Ok(None) };
-        let members = match block.membership.as_slice() {
-            [] => None,
-            bytes => Some(codec::decode_members(bytes)?),
-        };
-        let id = codec::entry_id(&block)?;
-        Ok(Some(Entry::new(id, Payload { body: Body::Block(block), members })))
+        let block = self.blocks.read(Height(index)).map_err(to_io)?;
+        block.map(codec::messages::entry).transpose()
     }
 
     /// The indexes that a range asks for and the log has.
@@ -190,7 +182,7 @@ pub(crate) fn to_io(fault: Fault) -> io::Error {
     io::Error::other(fault)
 }
 
-impl RaftLogReader<Types> for LogStore {
+impl<R: Runtime> RaftLogReader<Types<R>> for LogStore {
     async fn try_get_log_entries<RB>(&mut self, range: RB) -> io::Result<Vec<Entry>>
     where
         RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
@@ -210,14 +202,25 @@ impl RaftLogReader<Types> for LogStore {
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
-        self.try_get_log_entries(start..end.min(start.saturating_add(READ_AHEAD))).await
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        for index in self.bounds(&(start..end.min(start.saturating_add(READ_AHEAD)))) {
+            let Some(entry) = self.read(index)? else { break };
+            if let Body::Block(block) = &entry.payload.body {
+                bytes += block.transactions.iter().map(Transaction::size).sum::<u64>();
+            }
+            entries.push(entry);
+            if bytes > READ_BYTES {
+                break;
+            }
+        }
+        Ok(entries)
     }
 }
 
-impl RaftLogStorage<Types> for LogStore {
+impl<R: Runtime> RaftLogStorage<Types<R>> for LogStore {
     type LogReader = Self;
 
-    async fn get_log_state(&mut self) -> io::Result<LogState<Types>> {
+    async fn get_log_state(&mut self) -> io::Result<LogState<Types<R>>> {
         let purged = self.marks.read().purged;
         Ok(LogState { last_purged_log_id: purged, last_log_id: self.last()?.max(purged) })
     }
@@ -240,7 +243,7 @@ impl RaftLogStorage<Types> for LogStore {
         Ok(self.marks.read().committed)
     }
 
-    async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types>) -> io::Result<()>
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types<R>>) -> io::Result<()>
     where
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,

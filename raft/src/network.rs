@@ -1,70 +1,253 @@
-//! The way to other nodes. A single voter has none to talk to: whoever is asked for can't be reached.
+//! The way to other nodes: what consensus asks them, as messages of our own over whatever carries them. It knows
+//! no socket, and answers nothing: that is the door's matter.
 
+use std::{fmt, sync::Arc, time::Duration};
+
+use futures::{Stream, StreamExt};
 use openraft::{
-    AnyError, OptionalSend, RaftNetworkFactory, RaftNetworkV2,
+    AnyError, AsyncRuntime, OptionalSend, RaftNetworkFactory, RaftNetworkV2,
+    base::{BoxFuture, BoxStream},
     errors::{RPCError, ReplicationClosed, StreamingError, Unreachable},
     network::RPCOption,
     raft::{
-        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
+        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError,
+        StreamAppendResult, TransferLeaderRequest, TransferLeaderResponse, VoteRequest,
+        VoteResponse,
     },
 };
 
 use crate::{
+    codec::messages::{Answer, Request},
+    runtime::Runtime,
     state_machine::{Mark, MarkedSnapshot},
-    types::{NodeId, Peer, Types, Vote},
+    types::{EntryId, NodeId, Peer, Types, Vote},
 };
 
-/// Reaches nobody.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Alone;
+/// Batches of blocks on their way to one node that are not answered.
+const PIPELINE: usize = 8;
+/// How long a batch of blocks may stay without an answer: the other side writes and syncs it first.
+const APPENDED: Duration = Duration::from_secs(2);
 
-fn unreachable_peer() -> Unreachable<Types> {
-    Unreachable::new(&AnyError::error("this node has no network to other nodes"))
+/// What a message is about. Small ones must not wait behind large ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Votes, heartbeats, read points.
+    Prompt,
+    /// Blocks.
+    Blocks,
 }
 
-impl RaftNetworkFactory<Types> for Alone {
-    type Network = Self;
+/// Carries messages between nodes.
+pub trait Network: Send + Sync + fmt::Debug + 'static {
+    /// Sends a message, which [`crate::NodeOn::answer`] answers on the other side, and waits for the answer. It is on its
+    /// way when this returns, not when the future is first polled. Messages of one lane should arrive in order;
+    /// none may arrive altered. Whoever asks sets a limit of time by dropping the future.
+    fn ask(
+        &self,
+        to: NodeId,
+        peer: &Peer,
+        lane: Lane,
+        message: Vec<u8>,
+    ) -> storage::BoxFuture<'static, Result<Vec<u8>, Unreached>>;
+}
 
-    async fn new_client(&mut self, _target: NodeId, _node: &Peer) -> Self {
-        *self
+/// There is no answer: it can't be known whether the message arrived.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no answer from another node: {0}")]
+pub struct Unreached(pub String);
+
+/// Reaches nobody: the network of a node that is alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Alone;
+
+impl Network for Alone {
+    fn ask(
+        &self,
+        _to: NodeId,
+        _peer: &Peer,
+        _lane: Lane,
+        _message: Vec<u8>,
+    ) -> storage::BoxFuture<'static, Result<Vec<u8>, Unreached>> {
+        let reason = "this node has no network to other nodes".to_owned();
+        Box::pin(std::future::ready(Err(Unreached(reason))))
     }
 }
 
-impl RaftNetworkV2<Types> for Alone {
+/// Makes the ways to each node.
+#[derive(Clone, Debug)]
+pub(crate) struct Ways(pub(crate) Arc<dyn Network>);
+
+/// The way to one node.
+#[derive(Clone, Debug)]
+pub(crate) struct Way {
+    network: Arc<dyn Network>,
+    to: NodeId,
+    peer: Peer,
+}
+
+fn unreachable_peer<R: Runtime>(error: impl fmt::Display) -> Unreachable<Types<R>> {
+    Unreachable::new(&AnyError::error(error))
+}
+
+impl Ways {
+    pub(crate) fn to(&self, to: NodeId, peer: &Peer) -> Way {
+        Way { network: Arc::clone(&self.0), to, peer: peer.clone() }
+    }
+}
+
+impl Way {
+    /// Asks; the message is on its way when this returns.
+    pub(crate) fn ask<R: Runtime>(
+        &self,
+        lane: Lane,
+        request: &Request<R>,
+        limit: Duration,
+    ) -> impl Future<Output = Result<Answer<R>, Unreached>> + Send + 'static + use<R> {
+        let message = request.encode();
+        let asked = message.map(|message| self.network.ask(self.to, &self.peer, lane, message));
+        async move {
+            let unreached = |error: &dyn fmt::Display| Unreached(error.to_string());
+            let asked = asked.map_err(|error| unreached(&error))?;
+            let answer = R::Tasks::timeout(limit, asked).await;
+            let answer = answer.map_err(|error| unreached(&error))??;
+            Answer::decode(&answer).map_err(|error| unreached(&error))
+        }
+    }
+
+    async fn vote<R: Runtime>(
+        &self,
+        request: Request<R>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types<R>>, RPCError<Types<R>>> {
+        match self.ask(Lane::Prompt, &request, option.soft_ttl()).await {
+            Ok(Answer::Vote(answer)) => Ok(answer),
+            Ok(other) => Err(RPCError::Unreachable(off_topic(&other))),
+            Err(error) => Err(RPCError::Unreachable(unreachable_peer(error))),
+        }
+    }
+
+    fn append<R: Runtime>(
+        &self,
+        request: AppendEntriesRequest<Types<R>>,
+        option: &RPCOption,
+    ) -> impl Future<Output = Result<StreamAppendResult<Types<R>>, RPCError<Types<R>>>>
+    + Send
+    + 'static
+    + use<R> {
+        let (lane, limit) = match request.entries.as_slice() {
+            [] => (Lane::Prompt, option.soft_ttl()),
+            _ => (Lane::Blocks, APPENDED),
+        };
+        let asked = self.ask(lane, &Request::Append(request), limit);
+        async move {
+            match asked.await {
+                Ok(Answer::Append(result)) => Ok(result),
+                Ok(other) => Err(RPCError::Unreachable(off_topic(&other))),
+                Err(error) => Err(RPCError::Unreachable(unreachable_peer(error))),
+            }
+        }
+    }
+}
+
+fn off_topic<R: Runtime>(answer: &Answer<R>) -> Unreachable<Types<R>> {
+    unreachable_peer(format!("an answer to another question: {answer:?}"))
+}
+
+impl<R: Runtime> RaftNetworkFactory<Types<R>> for Ways {
+    type Network = Way;
+
+    async fn new_client(&mut self, target: NodeId, peer: &Peer) -> Way {
+        self.to(target, peer)
+    }
+}
+
+impl<R: Runtime> RaftNetworkV2<Types<R>> for Way {
     type SnapshotData = Mark;
 
     async fn append_entries(
         &mut self,
-        _request: AppendEntriesRequest<Types>,
-        _option: RPCOption,
-    ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
-        Err(RPCError::Unreachable(unreachable_peer()))
+        request: AppendEntriesRequest<Types<R>>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<Types<R>>, RPCError<Types<R>>> {
+        let last: Option<EntryId> = request.entries.last().map(openraft::entry::RaftEntry::log_id);
+        let last = last.or(request.prev_log_id);
+        Ok(match self.append(request, &option).await? {
+            Ok(appended) if appended == last => AppendEntriesResponse::Success,
+            Ok(appended) => AppendEntriesResponse::PartialSuccess(appended),
+            other => other.into(),
+        })
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<
+        's,
+        Result<
+            BoxStream<'s, Result<StreamAppendResult<Types<R>>, RPCError<Types<R>>>>,
+            RPCError<Types<R>>,
+        >,
+    >
+    where
+        S: Stream<Item = AppendEntriesRequest<Types<R>>> + OptionalSend + Unpin + 'static,
+    {
+        let way = self.clone();
+        let answers = input.map(move |request| way.append(request, &option)).buffered(PIPELINE);
+        let mut acknowledged = None;
+        let answers: BoxStream<'s, _> = Box::pin(answers.map(move |answer| match answer {
+            Ok(Ok(until)) => {
+                acknowledged = acknowledged.max(until);
+                Ok(Ok(until))
+            }
+            // A batch overtook the one that it follows. The library would take it for a loss of what was told to be
+            // safe; the next attempt begins behind that.
+            Ok(Err(StreamAppendError::Conflict(at))) if Some(at) <= acknowledged => {
+                Err(RPCError::Unreachable(unreachable_peer("blocks came out of order")))
+            }
+            other => other,
+        }));
+        Box::pin(std::future::ready(Ok(answers)))
     }
 
     async fn vote(
         &mut self,
-        _request: VoteRequest<Types>,
-        _option: RPCOption,
-    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        Err(RPCError::Unreachable(unreachable_peer()))
+        request: VoteRequest<Types<R>>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types<R>>, RPCError<Types<R>>> {
+        Self::vote(self, Request::Vote(request), option).await
     }
 
     // The library's own answer would be a granted vote, from a node that was never asked.
     async fn pre_vote(
         &mut self,
-        _request: VoteRequest<Types>,
-        _option: RPCOption,
-    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        Err(RPCError::Unreachable(unreachable_peer()))
+        request: VoteRequest<Types<R>>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types<R>>, RPCError<Types<R>>> {
+        Self::vote(self, Request::PreVote(request), option).await
     }
 
+    // No block is ever purged, so that the log itself always reaches back as far as a node lacks it.
     async fn full_snapshot(
         &mut self,
         _vote: Vote,
         _snapshot: MarkedSnapshot,
         _cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
-    ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-        Err(StreamingError::Unreachable(unreachable_peer()))
+    ) -> Result<SnapshotResponse<Types<R>>, StreamingError<Types<R>>> {
+        let error = "a snapshot has no data: a node is brought up by its blocks";
+        Err(StreamingError::Unreachable(unreachable_peer(error)))
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<Types<R>>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Types<R>>, RPCError<Types<R>>> {
+        match self.ask(Lane::Prompt, &Request::Lead(request), option.soft_ttl()).await {
+            Ok(Answer::Lead(answer)) => Ok(answer),
+            Ok(other) => Err(RPCError::Unreachable(off_topic(&other))),
+            Err(error) => Err(RPCError::Unreachable(unreachable_peer(error))),
+        }
     }
 }

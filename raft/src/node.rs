@@ -1,51 +1,77 @@
 //! One node of one chain: opens the block file, brings the state up to its end, runs consensus over both, and
 //! takes transactions. Knows no socket and no configuration file.
 
+mod cluster;
+mod replay;
+
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        mpsc::{SyncSender, sync_channel},
-    },
+    sync::Arc,
     time::Duration,
 };
 
-use ledger::{Block, Hash, Height, NodeKey, Proposal, Receipt, Transaction};
-use openraft::{Config, Raft, ServerState, SnapshotPolicy, async_runtime::watch::WatchReceiver};
+use ledger::{
+    Block, Hash, Height, NodeKey, Proposal, Receipt, Transaction, View as _, staged::Staged,
+};
+use openraft::{
+    AsyncRuntime, Config, Raft, ServerState, SnapshotPolicy, async_runtime::watch::WatchReceiver,
+};
 use parking_lot::Mutex;
 use storage::{
-    BlockFile, BoxFuture, Clock, Damage, Disk, Fault, Head, Index, Order, State, StateConfig,
-    SubmitError, block_file, parallel,
+    BlockFile, BoxFuture, Clock, Disk, Fault, Head, Index, Order, State, StateConfig, SubmitError,
+    block_file, parallel,
 };
+use tokio::sync::oneshot;
 
+pub use self::cluster::Refused;
+use self::replay::{Replayed, is_alone, newest_members, own, replay};
 use crate::{
     codec,
-    log_store::LogStore,
-    network::Alone,
+    door::Door,
+    log_store::{Governance, LogStore},
+    network::{Network, Ways},
+    runtime::{Runtime, Tokio},
     sequencer::{Bounds, Parts, Sequencer},
     state_machine::{Chain, StateMachine},
-    types::{EntryId, LeaderId, Members, NodeId, Peer, StoredMembers, Types},
+    types::{LeaderId, Members, NodeId, Peer, Types},
 };
 
 /// The founder's number: the height of the genesis block, which admits it.
 const FOUNDER: NodeId = 0;
-/// Blocks that are read ahead of those applied when a node opens. Few, because a block may be large.
-const READ_AHEAD: usize = 4;
-/// Transactions at the chain's end whose signatures are checked when a node opens, sixteen rows counting as one
-/// more. All others are for `verify`.
-const CHECKED_SIGNATURES: usize = 4096;
 /// How long the last checkpoint may take before it is given up: the next start then does its work.
 const CLOSING: Duration = Duration::from_secs(10);
 /// How long a single voter may take to elect itself before opening gives up.
 const ELECTION: Duration = Duration::from_secs(20);
 
+/// How long what is in flight may take when a node closes: a leader that reaches no quorum would wait for ever.
+const LANDING: Duration = Duration::from_secs(10);
+
+/// What an empty directory becomes.
+pub enum Start {
+    /// The first node of a new chain, which begins with these genesis transactions.
+    Found(Box<Block>),
+    /// Another node of a chain: its blocks come from the nodes that are there.
+    Join {
+        /// The chain: its genesis block's hash.
+        chain: Hash,
+        /// The number that the chain's leader gave this node.
+        node: NodeId,
+    },
+    /// It stays empty: there must be a chain.
+    Open,
+}
+
 /// What a node is opened with.
 pub struct Options {
     /// This node's key.
     pub key: NodeKey,
+    /// How other nodes are reached.
+    pub network: Arc<dyn Network>,
+    /// How other nodes reach this one, `host:port`; of use to the one that founds a chain, and may be empty.
+    pub address: String,
     /// Where block times come from.
     pub clock: Arc<dyn Clock>,
     /// The key index; empty, or of this chain.
@@ -60,22 +86,27 @@ pub struct Options {
     pub bounds: Bounds,
 }
 
-/// A node that is open.
-pub struct Node {
+/// A node of a server.
+pub type Node = NodeOn<Tokio>;
+
+/// A node that is open, on a runtime.
+pub struct NodeOn<R: Runtime> {
     key: NodeKey,
     chain: Hash,
     state: Arc<State>,
     blocks: Arc<BlockFile>,
     founded: bool,
-    running: Option<Running>,
+    running: Option<Running<R>>,
     /// Why the node takes no writes, if it was opened that way.
     read_only: Option<Fault>,
     closed: Mutex<bool>,
 }
 
-struct Running {
-    raft: Raft<Types, StateMachine>,
-    sequencer: Sequencer,
+struct Running<R: Runtime> {
+    raft: Raft<Types<R>, StateMachine>,
+    ways: Ways,
+    door: Door<R>,
+    sequencer: Sequencer<R>,
 }
 
 /// How a node is.
@@ -91,50 +122,68 @@ pub struct Status {
     pub bytes: u64,
 }
 
-/// What replaying the block file gave.
-struct Replayed {
-    state: Arc<State>,
-    last: Option<EntryId>,
-    members: StoredMembers,
-    fault: Option<Fault>,
-}
-
-impl Node {
-    /// Opens the chain in a directory: recovers its files, brings the state up to its end, and elects this
-    /// node, its single voter. An empty directory gets a chain that begins with `genesis`.
+impl<R: Runtime> NodeOn<R> {
+    /// Opens the chain in a directory: recovers its files, brings the state up to what is known to be committed, and
+    /// takes part in its consensus; a single voter elects itself. An empty directory begins as `start` says.
     ///
     /// Damage and a full disk don't fail this: the node is then read-only, and says why in its status.
     ///
     /// # Errors
-    /// [`Fault::Locked`]; an empty directory without a genesis block; a key that is no member's; whatever
-    /// the disk says.
-    pub async fn open(
+    /// [`Fault::Locked`]; an empty directory that is to stay so; a key that is no member's; whatever the disk says.
+    pub fn open(
         disk: Arc<dyn Disk>,
-        genesis: Option<Block>,
+        start: Start,
+        options: Options,
+    ) -> BoxFuture<'static, Result<Arc<Self>, Fault>> {
+        Box::pin(Self::begin(disk, start, options))
+    }
+
+    async fn begin(
+        disk: Arc<dyn Disk>,
+        start: Start,
         options: Options,
     ) -> Result<Arc<Self>, Fault> {
-        let Options { key, clock, index, state, segments, files, bounds } = options;
-        let public_key = key.public();
-        let opened = tokio::task::spawn_blocking(move || {
-            let blocks = Arc::new(BlockFile::open(disk, files)?);
-            let founded = blocks.first().is_none();
-            if founded {
-                found(&blocks, genesis, public_key.0)?;
+        let Options { key, network, address, clock, index, state, segments, files, bounds } =
+            options;
+        let public_key = key.public().0;
+        let internal = |error: std::io::Error| Fault::Internal(error.to_string());
+        let opened = R::aside(move || R::open_blocks(disk, files)).await;
+        let blocks = Arc::new(opened.map_err(internal)??);
+        let empty = blocks.first().is_none();
+        let (mut founded, mut joins) = (false, None);
+        match start {
+            Start::Found(genesis) if empty => {
+                found(&blocks, *genesis, Peer { address, public_key }).await?;
+                founded = true;
             }
-            let replayed = replay(&blocks, state, index, segments)?;
-            Ok::<_, Fault>((blocks, replayed, founded))
-        });
-        let (blocks, replayed, founded) =
-            opened.await.map_err(|error| Fault::Internal(error.to_string()))??;
+            Start::Open if empty => {
+                return Err(Fault::Internal("the data directory holds no chain".to_owned()));
+            }
+            Start::Join { chain, .. } if blocks.tip().is_some_and(|tip| tip.chain != chain) => {
+                return Err(Fault::Internal("the data directory holds another chain".to_owned()));
+            }
+            Start::Join { chain, node } => joins = Some((chain, node)),
+            Start::Found(_) | Start::Open => {}
+        }
+        let source = Arc::clone(&blocks);
+        let replay = move || replay(&source, public_key, state, index, segments);
+        let replayed = R::aside(replay).await.map_err(internal)??;
         let state = Arc::clone(&replayed.state);
-        let chain = blocks.tip().map_or_else(Hash::default, |tip| tip.chain);
-        let (running, read_only) = match replayed.fault.clone() {
+        let joined = || joins.map(|(chain, _)| chain);
+        let chain = blocks.tip().map(|tip| tip.chain).or_else(joined).unwrap_or_default();
+        let fault = replayed.fault.clone();
+        let (running, read_only) = match fault {
             Some(fault) => (None, Some(fault)),
-            None => match run(&key, clock, &blocks, replayed, bounds).await {
-                Ok(running) => (Some(running), None),
-                Err(fault @ Fault::DiskFull { .. }) => (None, Some(fault)),
-                Err(fault) => return Err(fault),
-            },
+            None => {
+                let begin =
+                    Begin { key: &key, clock, network, blocks: &blocks, chain, replayed, bounds };
+                let begun: BoxFuture<'_, _> = Box::pin(begin.run(joins.map(|(_, node)| node)));
+                match begun.await {
+                    Ok(running) => (Some(running), None),
+                    Err(fault @ Fault::DiskFull { .. }) => (None, Some(fault)),
+                    Err(fault) => return Err(fault),
+                }
+            }
         };
         if let Some(fault) = &read_only {
             tracing::error!(%fault, "the node is read-only");
@@ -167,7 +216,7 @@ impl Node {
     /// How the node is.
     pub fn status(&self) -> Status {
         let leads = self.running.as_ref().is_some_and(|running| {
-            running.raft.metrics().borrow_watched().state == ServerState::Leader
+            running.raft.server_metrics().borrow_watched().state == ServerState::Leader
         });
         let bytes = self.blocks.bytes().unwrap_or(0);
         Status { head: self.state.head(), leads, read_only: self.fault(), bytes }
@@ -186,7 +235,11 @@ impl Node {
             return;
         }
         if let Some(running) = &self.running {
-            running.sequencer.close().await;
+            if self.voters().len() < 2 {
+                running.sequencer.close().await;
+            } else if R::Tasks::timeout(LANDING, running.sequencer.close()).await.is_err() {
+                tracing::error!("what is in flight does not land: its outcome is not known");
+            }
             if let Err(error) = running.raft.shutdown().await {
                 tracing::error!(%error, "consensus did not shut down in order");
             }
@@ -198,13 +251,13 @@ impl Node {
             }
             blocks.close();
         };
-        if tokio::task::spawn_blocking(close).await.is_err() {
+        if R::aside(close).await.is_err() {
             tracing::error!("the block file did not close in order");
         }
     }
 }
 
-impl Order for Node {
+impl<R: Runtime> Order for NodeOn<R> {
     fn member(&self) -> Hash {
         self.key.member()
     }
@@ -246,12 +299,9 @@ impl Order for Node {
 
 /// Writes the first block: the genesis transactions, with the founder as the single voter. It is the entry
 /// that consensus' own initialisation would have written.
-fn found(blocks: &BlockFile, genesis: Option<Block>, public_key: [u8; 32]) -> Result<(), Fault> {
-    let Some(genesis) = genesis else {
-        return Err(Fault::Internal("the data directory holds no chain".to_owned()));
-    };
-    let peer = Peer { address: String::new(), public_key };
-    let members = Members::new(vec![BTreeSet::from([FOUNDER])], BTreeMap::from([(FOUNDER, peer)]));
+async fn found(blocks: &BlockFile, genesis: Block, founder: Peer) -> Result<(), Fault> {
+    let peers = BTreeMap::from([(FOUNDER, founder)]);
+    let members = Members::new(vec![BTreeSet::from([FOUNDER])], peers);
     let internal = |error: &dyn std::fmt::Display| Fault::Internal(error.to_string());
     let members = members.map_err(|error| internal(&error))?;
     let proposal = Proposal {
@@ -265,183 +315,103 @@ fn found(blocks: &BlockFile, genesis: Option<Block>, public_key: [u8; 32]) -> Re
         state_digest: genesis.header.state_digest,
     };
     let block = blocks.make(Height(0), proposal)?;
-    let (sender, receiver) = std::sync::mpsc::channel();
+    let (sender, receiver) = oneshot::channel();
     let done = Box::new(move |result| drop(sender.send(result)));
     blocks.append(vec![Arc::new(block)], done)?;
-    receiver.recv().map_err(|error| internal(&error))?
+    receiver.await.map_err(|error| internal(&error))?
 }
 
-/// Brings the state up to the chain's end: from its last checkpoint, or from genesis. With a single voter,
-/// what is durable is committed. One thread reads and checks blocks while this one applies them.
-fn replay(
-    blocks: &Arc<BlockFile>,
-    config: StateConfig,
-    index: Arc<dyn Index>,
-    segments: Option<Arc<dyn Disk>>,
-) -> Result<Replayed, Fault> {
-    // Behind a block that is known to be damaged nothing counts, whatever was made of it when it was whole.
-    let damage = blocks.damage().first().and_then(|damage| damage.height);
-    let known = |head: Head| {
-        let block = blocks.front(head.height).ok().flatten();
-        damage.is_none_or(|damage| head.height < damage)
-            && block.is_some_and(|block| block.header.hash() == head.block)
-    };
-    let source = Arc::clone(blocks) as Arc<dyn storage::BlockSource>;
-    let state = State::resume(config, index, segments, Some(source), &known)?;
-    let from = state.next_height();
-    let (sender, receiver) = sync_channel(READ_AHEAD);
-    let (applied, seen) = std::thread::scope(|scope| {
-        let reader = scope.spawn(|| read_all(blocks, from, sender));
-        let applied = state.apply_all(receiver);
-        let seen = reader.join().map_err(|_| Fault::Internal("reading blocks panicked".into()));
-        (applied, seen)
-    });
-    applied?;
-    let mut seen = seen?;
-    seen.look_back(blocks, &state)?;
-    let Seen { last, members, fault } = seen;
-    let fault = fault.or_else(|| blocks.damage().first().cloned().map(Fault::Damaged));
-    let forged = check_newest(blocks, &state, from)?;
-    let fault = fault.or(forged);
-    Ok(Replayed { state, last, members, fault })
-}
-
-/// Checks the signatures in the newest blocks, as far back as they were applied just now: a chain can be made
-/// longer by anyone who can write its files, but only a member can sign. Gives the damage of the lowest block
-/// that holds a forged transaction.
-fn check_newest(blocks: &BlockFile, state: &State, from: Height) -> Result<Option<Fault>, Fault> {
-    let mut found = None;
-    let mut left = CHECKED_SIGNATURES;
-    for height in (from.0.max(1)..state.next_height().0).rev().map(Height) {
-        let Some(block) = blocks.read(height)? else { break };
-        let before = state.snapshot_at(Height(height.0 - 1));
-        let before = before.map_err(|error| Fault::Internal(error.to_string()))?;
-        let key_of = |member| Some(before.catalog().member_of_hash(member)?.1.public_key);
-        for (place, transaction) in block.transactions.iter().enumerate() {
-            if let Err(error) = transaction.check_signatures(block.header.chain, key_of) {
-                let fault = damaged(blocks, height, &format!("transaction {place}: {error}"));
-                state.mark_damaged(height, fault.clone());
-                found = Some(fault);
+/// Tells the member set and policies in force behind a block of the log, applied or not.
+fn governance(state: &Arc<State>, blocks: &Arc<BlockFile>) -> Governance {
+    let (state, blocks) = (Arc::clone(state), Arc::clone(blocks));
+    Arc::new(move |height| {
+        let snapshot = state.snapshot();
+        let from = snapshot.height().0 + 1;
+        let mut staged = Staged::new(snapshot);
+        for height in (from..=height.0).map(Height) {
+            let missing = || Fault::Internal(format!("no block {}", height.0));
+            let block = blocks.read(height)?.ok_or_else(missing)?;
+            for (place, transaction) in (0..).zip(&block.transactions) {
+                let transaction = Arc::new(transaction.clone());
+                staged.stage(height, place, &transaction).map_err(|_| Fault::Apply {
+                    height,
+                    detail: "the log holds a transaction that can't be applied".to_owned(),
+                })?;
             }
-            left = left.saturating_sub(1 + transaction.operations.len() / 16);
         }
-        if left == 0 {
-            break;
-        }
-    }
-    Ok(found)
+        Ok(staged.catalog().governance())
+    })
 }
 
-/// What reading all blocks showed.
-#[derive(Default)]
-struct Seen {
-    last: Option<EntryId>,
-    members: StoredMembers,
-    fault: Option<Fault>,
-}
-
-/// Hands out all blocks from a height on in order, up to the first that can't be read.
-fn read_all(blocks: &BlockFile, from: Height, sender: SyncSender<Result<Block, Fault>>) -> Seen {
-    let mut seen = Seen::default();
-    let count = blocks.tip().map_or(0, |tip| tip.height.0 + 1);
-    for height in (from.0..count).map(Height) {
-        let block = load(blocks, height).and_then(|block| {
-            seen.note(&block).map_err(|error| damaged(blocks, height, &error))?;
-            Ok(block)
-        });
-        let ends = block.is_err();
-        seen.fault = block.as_ref().err().cloned();
-        // An error means that applying has failed, which is told there.
-        if sender.send(block).is_err() || ends {
-            break;
-        }
-    }
-    seen
-}
-
-impl Seen {
-    /// What the blocks before those that were read say: the place of the newest, and the members.
-    fn look_back(&mut self, blocks: &BlockFile, state: &State) -> Result<(), Fault> {
-        if self.last.is_some() || state.is_empty() {
-            return self.find_members(blocks, state);
-        }
-        let head = state.head().height;
-        match blocks.front(head) {
-            Ok(Some(block)) => {
-                let id = codec::entry_id(&block);
-                self.last = Some(id.map_err(|error| damaged(blocks, head, &error))?);
-            }
-            Ok(None) => {}
-            Err(fault) => self.fault = self.fault.take().or(Some(fault)),
-        }
-        self.find_members(blocks, state)
-    }
-
-    fn find_members(&mut self, blocks: &BlockFile, state: &State) -> Result<(), Fault> {
-        let known = self.members.log_id().is_some();
-        let Some(height) = state.membership().filter(|_| !known) else { return Ok(()) };
-        match blocks.front(height) {
-            Ok(Some(block)) => {
-                let last = self.last.take();
-                self.note(&block).map_err(|error| damaged(blocks, height, &error))?;
-                self.last = last.or_else(|| self.last.take());
-            }
-            Ok(None) => {}
-            Err(fault) => self.fault = self.fault.take().or(Some(fault)),
-        }
-        Ok(())
-    }
-
-    fn note(&mut self, block: &Block) -> std::io::Result<()> {
-        let id = codec::entry_id(block)?;
-        if !block.membership.is_empty() {
-            let members = codec::decode_members(&block.membership)?;
-            self.members = StoredMembers::new(Some(id), members);
-        }
-        self.last = Some(id);
-        Ok(())
-    }
-}
-
-/// Reads a block and holds its body against its header.
-fn load(blocks: &BlockFile, height: Height) -> Result<Block, Fault> {
-    let block = blocks.read(height)?;
-    let block = block.ok_or_else(|| Fault::Internal(format!("no block {}", height.0)))?;
-    block.verify_body().map_err(|error| damaged(blocks, height, &error))?;
-    Ok(Arc::unwrap_or_clone(block))
-}
-
-fn damaged(blocks: &BlockFile, height: Height, detail: &dyn std::fmt::Display) -> Fault {
-    let (file, offset) = blocks.place(height);
-    Fault::Damaged(Damage { height: Some(height), file, offset, detail: detail.to_string() })
-}
-
-/// Starts consensus and waits until this node leads.
-async fn run(
-    key: &NodeKey,
+/// What consensus begins with.
+struct Begin<'a> {
+    key: &'a NodeKey,
     clock: Arc<dyn Clock>,
-    blocks: &Arc<BlockFile>,
+    network: Arc<dyn Network>,
+    blocks: &'a Arc<BlockFile>,
+    chain: Hash,
     replayed: Replayed,
     bounds: Bounds,
-) -> Result<Running, Fault> {
-    let Replayed { state, last, members, .. } = replayed;
-    let public_key = key.public().0;
-    let own = members.membership().nodes().find(|(_, peer)| peer.public_key == public_key);
-    let Some((&id, _)) = own else {
-        return Err(Fault::Internal("this node's key is no member's of the chain".to_owned()));
-    };
-    if members.membership().voter_ids().collect::<Vec<_>>() != [id] {
-        return Err(Fault::Internal("the chain has other voters, who can't be reached".to_owned()));
+}
+
+impl Begin<'_> {
+    /// Starts consensus. A single voter leads when this returns; who joins has the number that it was given.
+    async fn run<R: Runtime>(self, joins: Option<NodeId>) -> Result<Running<R>, Fault> {
+        let Self { key, clock, network, blocks, chain, replayed, bounds } = self;
+        let Replayed { state, last, members, .. } = replayed;
+        let public_key = key.public().0;
+        let newest = newest_members(blocks, &members, state.next_height())?;
+        let Some(id) = own(&newest, &public_key).or(joins) else {
+            return Err(Fault::Internal("this node's key is no member's of the chain".to_owned()));
+        };
+        let alone = is_alone(&newest, &public_key);
+        let governance = governance(&state, blocks);
+        let log = LogStore::new(Arc::clone(blocks), Arc::clone(&clock), key.member(), governance);
+        blocks.need_from(state.next_height());
+        let target = Chain { state: Arc::clone(&state), blocks: Arc::clone(blocks) };
+        let machine = StateMachine::new(Arc::new(target), last, members);
+        let ways = Ways(network);
+        let raft: Raft<Types<R>, StateMachine> =
+            Raft::new(id, Arc::new(config(alone)?), ways.clone(), log, machine)
+                .await
+                .map_err(|error| start_fault(blocks, &error))?;
+        if alone {
+            // Nobody else can lead: there is nothing to wait for.
+            if raft.metrics().borrow_watched().state != ServerState::Leader {
+                elect(raft.clone()).await.map_err(|error| start_fault(blocks, &error))?;
+            }
+            let leads = R::Tasks::timeout(ELECTION, leads(&raft)).await;
+            leads
+                .map_err(|error| start_fault(blocks, &error))?
+                .map_err(|fault| blocks.stopped().unwrap_or(fault))?;
+        }
+        let door = Door { raft: raft.clone(), blocks: Arc::clone(blocks), chain };
+        let blocks = Arc::clone(blocks);
+        let parts =
+            Parts { raft: raft.clone(), state, blocks, clock, proposer: key.member(), bounds };
+        let sequencer = Sequencer::start(parts);
+        Ok(Running { raft, ways, door, sequencer })
     }
-    let source = Arc::clone(&state);
-    let governance = Arc::new(move || {
-        let snapshot = source.snapshot();
-        (snapshot.height(), snapshot.catalog().governance())
-    });
-    let log = LogStore::new(Arc::clone(blocks), Arc::clone(&clock), key.member(), governance);
-    blocks.need_from(state.next_height());
-    let chain = Chain { state: Arc::clone(&state), blocks: Arc::clone(blocks) };
-    let machine = StateMachine::new(Arc::new(chain), last, members);
+}
+
+fn elect<R: Runtime>(
+    raft: Raft<Types<R>, StateMachine>,
+) -> BoxFuture<'static, Result<(), openraft::errors::Fatal<Types<R>>>> {
+    Box::pin(async move { raft.trigger().elect(false).await })
+}
+
+/// Waits until this node leads.
+async fn leads<R: Runtime>(raft: &Raft<Types<R>, StateMachine>) -> Result<(), Fault> {
+    let mut known = raft.server_metrics();
+    while known.borrow_watched().state != ServerState::Leader {
+        let ended = |_| Fault::Internal("consensus ended while it began".to_owned());
+        known.changed().await.map_err(ended)?;
+    }
+    Ok(())
+}
+
+/// How consensus behaves; `alone` if there is one voter, this node.
+fn config(alone: bool) -> Result<Config, Fault> {
     let config = Config {
         cluster_name: "stele".to_owned(),
         heartbeat_interval: 250,
@@ -451,24 +421,12 @@ async fn run(
         replication_lag_threshold: u64::MAX,
         snapshot_policy: SnapshotPolicy::Never,
         enable_pre_vote: Some(true),
-        enable_leader_restore: Some(true),
+        // It isn't noted what is committed: one of several could go on as the leader with an old state, and answer
+        // from it.
+        enable_leader_restore: Some(alone),
         ..Config::default()
     };
-    let config = config.validate().map_err(|error| Fault::Internal(error.to_string()))?;
-    let raft = Raft::new(id, Arc::new(config), Alone, log, machine)
-        .await
-        .map_err(|error| start_fault(blocks, &error))?;
-    // Nobody else can lead: there is nothing to wait for.
-    if raft.metrics().borrow_watched().state != ServerState::Leader {
-        raft.trigger().elect(false).await.map_err(|error| start_fault(blocks, &error))?;
-    }
-    let wait = raft.wait(Some(ELECTION));
-    let leads = wait.state(ServerState::Leader, "a single voter leads").await;
-    leads.map_err(|error| start_fault(blocks, &error))?;
-    let blocks = Arc::clone(blocks);
-    let parts = Parts { raft: raft.clone(), state, blocks, clock, proposer: key.member(), bounds };
-    let sequencer = Sequencer::start(parts);
-    Ok(Running { raft, sequencer })
+    config.validate().map_err(|error| Fault::Internal(error.to_string()))
 }
 
 /// Why consensus did not start: what stopped the block file, if that was it.

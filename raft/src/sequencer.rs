@@ -11,18 +11,22 @@ mod ahead;
 use std::{collections::VecDeque, sync::Arc};
 
 use ledger::{Hash, Proposal, Receipt, Refusal, Transaction};
-use openraft::Raft;
+use openraft::{
+    AsyncRuntime, Raft, ServerState,
+    async_runtime::{Select2, watch::WatchReceiver as _},
+    metrics::RaftServerMetrics,
+    type_config::alias::{JoinHandleOf, WatchReceiverOf},
+};
 use parking_lot::Mutex;
 use storage::{BlockFile, Clock, Fault, Shortage, State, SubmitError, parallel::unhurried};
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinHandle,
-};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
+    codec,
     flight::{Board, Flight, Landing, Reply, Waiters, answer},
+    runtime::Runtime,
     state_machine::StateMachine,
-    types::{Draft, Types},
+    types::{Draft, LeaderId, Types},
 };
 use ahead::Ahead;
 
@@ -77,16 +81,16 @@ struct Request {
 }
 
 /// The way in.
-pub(crate) struct Sequencer {
+pub(crate) struct Sequencer<R: Runtime> {
     queue: Mutex<Option<mpsc::Sender<Request>>>,
     board: Arc<Board>,
     bounds: Bounds,
-    task: Mutex<Option<JoinHandle<()>>>,
+    task: Mutex<Option<JoinHandleOf<Types<R>, ()>>>,
 }
 
 /// What the sequencer works on.
-pub(crate) struct Parts {
-    pub(crate) raft: Raft<Types, StateMachine>,
+pub(crate) struct Parts<R: Runtime> {
+    pub(crate) raft: Raft<Types<R>, StateMachine>,
     pub(crate) state: Arc<State>,
     pub(crate) blocks: Arc<BlockFile>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -95,13 +99,14 @@ pub(crate) struct Parts {
     pub(crate) bounds: Bounds,
 }
 
-impl Sequencer {
+impl<R: Runtime> Sequencer<R> {
     /// Starts it; must be called within the runtime that consensus runs on.
-    pub(crate) fn start(parts: Parts) -> Self {
+    pub(crate) fn start(parts: Parts<R>) -> Self {
         let bounds = parts.bounds.clone();
         let (sender, queue) = mpsc::channel(bounds.queue);
         let board = Arc::new(Board::default());
         let worker = Worker {
+            leadership: parts.raft.server_metrics(),
             parts,
             queue,
             board: Arc::clone(&board),
@@ -109,7 +114,7 @@ impl Sequencer {
             ahead: None,
             full: false,
         };
-        let task = Mutex::new(Some(tokio::spawn(worker.run())));
+        let task = Mutex::new(Some(R::Tasks::spawn(worker.run())));
         Self { queue: Mutex::new(Some(sender)), board, bounds, task }
     }
 
@@ -171,8 +176,14 @@ fn too_large(bytes: u64, bound: u64) -> Refusal {
     }
 }
 
-struct Worker {
-    parts: Parts,
+fn no_state() -> Fault {
+    Fault::Internal("there is no state to make a block on".to_owned())
+}
+
+struct Worker<R: Runtime> {
+    parts: Parts<R>,
+    /// Who leads, as far as this node knows.
+    leadership: WatchReceiverOf<Types<R>, RaftServerMetrics<Types<R>>>,
     queue: mpsc::Receiver<Request>,
     board: Arc<Board>,
     /// The blocks in flight, in order.
@@ -197,14 +208,17 @@ struct Batch {
     governance: Hash,
 }
 
-impl Worker {
+impl<R: Runtime> Worker<R> {
     async fn run(mut self) {
         while let Some(first) = self.queue.recv().await {
             self.room(true).await;
             let requests = self.gather(first);
             // What a client has seen before it sent one of these is in the state ahead.
             self.room(false).await;
-            self.order(requests).await;
+            match self.ready().await {
+                Ok(()) => self.order(requests).await,
+                Err(error) => self.refuse(requests, &error),
+            }
         }
         self.land_all().await;
     }
@@ -226,10 +240,17 @@ impl Worker {
         requests
     }
 
-    /// Waits until another block may be proposed; with company, until it is also worth one.
+    /// Waits until another block may be proposed; with company, until it is also worth one. One who leads no longer
+    /// waits for nothing: what is in flight lands without him.
     async fn room(&mut self, company: bool) {
         loop {
             self.forget_landed();
+            let leader = self.leader().ok();
+            let other = |ahead: &Ahead| Some(ahead.leader()) != leader;
+            if leader.is_none() || self.ahead.as_ref().is_some_and(other) {
+                self.ahead = None;
+                self.flights.clear();
+            }
             let head = self.parts.state.head();
             if self.ahead.as_ref().is_some_and(|ahead| !ahead.knows(head, &self.flights)) {
                 // Consensus had a block of its own.
@@ -250,7 +271,65 @@ impl Worker {
             {
                 return;
             }
-            self.board.changed().await;
+            self.stirred().await;
+        }
+    }
+
+    /// Waits until a flight ends, what was wanted is there, or another leads.
+    async fn stirred(&mut self) {
+        let board = Arc::clone(&self.board);
+        let stirred = R::Tasks::select2(board.changed(), self.leadership.changed()).await;
+        if let Select2::Second(Err(_)) = stirred {
+            // Consensus is gone, and with it all flights end.
+            board.changed().await;
+        }
+    }
+
+    /// As whom this node leads.
+    fn leader(&self) -> Result<LeaderId, SubmitError> {
+        let known = self.leadership.borrow_watched();
+        if known.state == ServerState::Leader {
+            return Ok(*known.vote.leader_id());
+        }
+        let members = known.membership_config.membership();
+        let leader = known.current_leader.and_then(|leader| members.get_node(&leader));
+        Err(SubmitError::NotLeading { leader: leader.map(|peer| peer.address.clone()) })
+    }
+
+    /// Waits until there is a state to validate on: all of the log is applied, this leader's first block, too.
+    /// What is in the log but not applied may be undone, or be what a transaction rests on.
+    async fn ready(&mut self) -> Result<(), SubmitError> {
+        while self.ahead.is_none() {
+            if let Some(fault) = self.board.ended() {
+                return Err(fault.into());
+            }
+            let leader = self.leader()?;
+            let Parts { state, blocks, .. } = &self.parts;
+            let next = state.next_height();
+            let newest = blocks.front(state.head().height)?;
+            let own = newest.is_some_and(|it| {
+                codec::decode_stamp(&it.stamp).is_ok_and(|stamp| stamp == leader)
+            });
+            if own && blocks.tip().is_some_and(|tip| tip.height < next) {
+                // Nothing, if a block of consensus' own came in between.
+                self.ahead = Ahead::new(state, blocks, leader)?;
+                continue;
+            }
+            let applied = Box::pin(state.wait_applied(next));
+            if let Select2::Second(Err(_)) =
+                R::Tasks::select2(applied, self.leadership.changed()).await
+            {
+                let stopped = self.parts.blocks.stopped();
+                return Err(stopped.map_or(SubmitError::ShuttingDown, Into::into));
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, requests: Vec<Request>, error: &SubmitError) {
+        self.board.leave(requests.len(), requests.iter().map(|request| request.bytes).sum());
+        for request in requests {
+            answer(request.reply, Err(error.clone()));
         }
     }
 
@@ -280,10 +359,12 @@ impl Worker {
         bytes.saturating_add(self.flying()).saturating_add(blocks * BESIDE)
     }
 
+    /// Waits until nothing is in flight, or what is lands without this node's leading.
     async fn land_all(&mut self) {
+        let leader = self.leader().ok();
         self.forget_landed();
-        while !self.flights.is_empty() {
-            self.board.changed().await;
+        while !self.flights.is_empty() && leader.is_some() && self.leader().ok() == leader {
+            self.stirred().await;
             self.forget_landed();
         }
     }
@@ -320,12 +401,15 @@ impl Worker {
         if let Err(error) = self.reserve(batch.bytes).await {
             return self.give_up(&batch, &error);
         }
-        match unhurried(operations, || self.make(&mut batch)) {
-            Ok((draft, flight)) => {
+        let leader = self.ahead.as_ref().map(Ahead::leader);
+        let made = unhurried(operations, || self.make(&mut batch));
+        match leader.ok_or_else(no_state).and_then(|leader| Ok((leader, made?))) {
+            Ok((leader, (draft, flight))) => {
                 landing.hash = flight.hash;
                 self.flights.push_back(flight);
                 // Whatever becomes of it: the responder is told, or dropped.
-                drop(self.parts.raft.client_write_ff(draft, Some(landing.responder())).await);
+                let write = self.parts.raft.write(draft).with_leader(leader);
+                drop(write.responder(landing.responder()).await);
             }
             Err(fault) => self.give_up(&batch, &fault.into()),
         }
@@ -340,8 +424,7 @@ impl Worker {
     /// Takes these into a batch or answers them. An error is about all that are in the batch by then.
     fn admit_all(&mut self, requests: Vec<Request>, batch: &mut Batch) -> Result<(), SubmitError> {
         let state = Arc::clone(&self.parts.state);
-        let ready = self.board.ended().map_or_else(|| self.look_ahead(), Err);
-        let ahead = match ready {
+        let ahead = match self.look_ahead() {
             Ok(ahead) => ahead,
             Err(fault) => {
                 for request in requests {
@@ -371,18 +454,17 @@ impl Worker {
 
     /// The state that the next block is validated on.
     fn look_ahead(&mut self) -> Result<&mut Ahead, Fault> {
-        let Parts { state, blocks, .. } = &self.parts;
+        let state = &self.parts.state;
         let ahead = match self.ahead.take() {
-            Some(ahead) if !ahead.is_stale(state) => ahead,
-            Some(ahead) => ahead.rebased(state, &self.flights)?,
-            None => Ahead::new(state, blocks)?,
+            Some(ahead) if ahead.is_stale(state) => ahead.rebased(state, &self.flights)?,
+            Some(ahead) => ahead,
+            None => return Err(no_state()),
         };
         Ok(self.ahead.insert(ahead))
     }
 
     /// Makes the block of a batch.
     fn make(&mut self, batch: &mut Batch) -> Result<(Draft, Flight), Fault> {
-        let none = || Fault::Internal("there is no state to make a block on".to_owned());
         let transactions = std::mem::take(&mut batch.transactions);
         let proposal = Proposal {
             clock_us: self.parts.clock.now_us(),
@@ -392,12 +474,12 @@ impl Worker {
             ..Proposal::default()
         };
         let (block, staged) = if batch.bytes < LARGE {
-            let ahead = self.ahead.as_mut().ok_or_else(none)?;
+            let ahead = self.ahead.as_mut().ok_or_else(no_state)?;
             let own = transactions.iter().map(|it| Transaction::clone(it)).collect();
             (ahead.make(Proposal { transactions: own, ..proposal })?, transactions)
         } else {
             // The staged state goes: these are the only copies then.
-            let tip = self.ahead.take().ok_or_else(none)?.into_tip();
+            let tip = self.ahead.take().ok_or_else(no_state)?.into_tip();
             let own = transactions.into_iter().map(Arc::unwrap_or_clone).collect();
             let block = tip.next(Proposal { transactions: own, ..proposal });
             (block.map_err(|error| Fault::Internal(error.to_string()))?, Vec::new())

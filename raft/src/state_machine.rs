@@ -14,6 +14,7 @@ use storage::{BlockFile, Fault, State};
 
 use crate::{
     log_store::to_io,
+    runtime::Runtime,
     types::{Applied, Body, EntryId, LeaderId, NodeId, Peer, StoredMembers, Types},
 };
 
@@ -82,14 +83,13 @@ impl StateMachine {
         Self { target, applied, members, snapshot: Arc::default() }
     }
 
-    async fn apply_block(&self, block: Arc<Block>) -> io::Result<Vec<Receipt>> {
+    async fn apply_block<R: Runtime>(&self, block: Arc<Block>) -> io::Result<Vec<Receipt>> {
         let target = Arc::clone(&self.target);
         if is_quick(&block) && !target.may_wait() {
             return target.apply(&block).map_err(to_io);
         }
         // A large block takes its time, and the runtime's threads belong to everyone.
-        let result = tokio::task::spawn_blocking(move || target.apply(&block)).await;
-        result.map_err(io::Error::other)?.map_err(to_io)
+        R::aside(move || target.apply(&block)).await?.map_err(to_io)
     }
 }
 
@@ -101,7 +101,7 @@ fn is_quick(block: &Block) -> bool {
     operations.by_ref().take(QUICK).all(is_row) && operations.next().is_none()
 }
 
-impl RaftStateMachine<Types> for StateMachine {
+impl<R: Runtime> RaftStateMachine<Types<R>> for StateMachine {
     type SnapshotData = Mark;
     type SnapshotBuilder = Self;
 
@@ -111,14 +111,14 @@ impl RaftStateMachine<Types> for StateMachine {
 
     async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
     where
-        S: Stream<Item = io::Result<EntryResponder<Types>>> + Unpin + OptionalSend,
+        S: Stream<Item = io::Result<EntryResponder<Types<R>>>> + Unpin + OptionalSend,
     {
         while let Some(item) = entries.next().await {
             let (entry, responder) = item?;
             let id = entry.log_id();
             let members = entry.get_membership();
             let receipts = match entry.payload.body {
-                Body::Block(block) => self.apply_block(block).await?,
+                Body::Block(block) => self.apply_block::<R>(block).await?,
                 Body::Blank => Vec::new(),
                 Body::Draft(_) => {
                     return Err(io::Error::other(format!("entry {id} was never made a block")));
@@ -155,7 +155,7 @@ impl RaftStateMachine<Types> for StateMachine {
     }
 }
 
-impl RaftSnapshotBuilder<Types> for StateMachine {
+impl<R: Runtime> RaftSnapshotBuilder<Types<R>> for StateMachine {
     type SnapshotData = Mark;
 
     async fn build_snapshot(&mut self) -> io::Result<MarkedSnapshot> {

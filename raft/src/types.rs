@@ -1,7 +1,7 @@
 //! openraft's types, filled in: what a log entry is here. An entry is a block; until its place in the log is
 //! known it is a draft of one. Nothing of openraft is serialised by its own means: see [`crate::codec`].
 
-use std::{fmt, sync::Arc};
+use std::{fmt, marker::PhantomData, sync::Arc};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use ledger::{Block, Receipt};
@@ -11,10 +11,10 @@ use openraft::{
     impls::leader_id_adv,
 };
 
-use crate::flight::Told;
+use crate::{flight::Told, runtime::Runtime};
 
-/// A node's number: the height of the block that admitted it, 0 for the founder. Never used twice.
-pub(crate) type NodeId = u64;
+/// A node's number: the height of the block that was made for it to have one, 0 for the founder. Never used twice.
+pub type NodeId = u64;
 /// Who led when an entry was made.
 pub(crate) type LeaderId = leader_id_adv::LeaderId<u64, NodeId>;
 pub(crate) type Vote = openraft::Vote<LeaderId>;
@@ -24,10 +24,10 @@ pub(crate) type EntryId = LogId<LeaderId>;
 
 /// The types that consensus works on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Types;
+pub(crate) struct Types<R>(PhantomData<R>);
 
 // The library's own macro takes no responder.
-impl RaftTypeConfig for Types {
+impl<R: Runtime> RaftTypeConfig for Types<R> {
     type D = Draft;
     type R = Applied;
     type NodeId = NodeId;
@@ -37,7 +37,7 @@ impl RaftTypeConfig for Types {
     type Vote = Vote;
     type Payload = Payload;
     type Entry = Entry;
-    type AsyncRuntime = openraft::TokioRuntime;
+    type AsyncRuntime = R::Tasks;
     type Responder<T>
         = Told<T>
     where
@@ -51,11 +51,11 @@ impl RaftTypeConfig for Types {
 
 /// How a member is reached, and how it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(crate) struct Peer {
+pub struct Peer {
     /// `host:port`; empty for a node that nobody needs to reach.
-    pub(crate) address: String,
+    pub address: String,
     /// Its Ed25519 public key.
-    pub(crate) public_key: [u8; 32],
+    pub public_key: [u8; 32],
 }
 
 /// A block to be: what the sequencer validated, made a block for the place that it will most likely get, so

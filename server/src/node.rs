@@ -97,6 +97,8 @@ impl House {
         let index = FjallIndex::open(&config.data.join(INDEX), storage::INDEX_CACHE_BYTES)?;
         let options = raft::Options {
             key: NodeKey::from_bytes(&key.to_bytes()),
+            network: Arc::new(raft::Alone),
+            address: String::new(),
             clock: Arc::clone(&clock),
             index: Arc::new(index),
             state: StateConfig {
@@ -110,7 +112,7 @@ impl House {
             files: storage::block_file::Options::default(),
             bounds: raft::Bounds::default(),
         };
-        let node = raft::Node::open(Arc::new(disk), Some(genesis), options)
+        let node = raft::Node::open(Arc::new(disk), raft::Start::Found(Box::new(genesis)), options)
             .await
             .with_context(|| format!("can't open the chain in {}", config.data.display()))?;
         // Only the start that founds the chain sets the role's password.

@@ -231,6 +231,10 @@ impl From<SubmitError> for Error {
             SubmitError::Busy(shortage) => {
                 Self::new(shortage.sqlstate(), shortage.to_string()).with_hint(shortage.hint())
             }
+            SubmitError::NotLeading { .. } => {
+                let hint = "Try again: nothing of the transaction is in the chain. Another node may lead it now.";
+                Self::new("40001", error.to_string()).with_hint(hint)
+            }
             SubmitError::ShuttingDown => Self::ShuttingDown,
         }
     }

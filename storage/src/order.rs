@@ -55,6 +55,13 @@ pub enum SubmitError {
     /// Nothing of it is in the chain, because something is used up (53xxx). It may be tried again.
     #[error(transparent)]
     Busy(#[from] Shortage),
+    /// Nothing of it is in the chain: this node doesn't lead it, or no longer (40001). Where the leader is reached,
+    /// if that is known.
+    #[error("this node does not lead its chain")]
+    NotLeading {
+        /// The leader's address.
+        leader: Option<String>,
+    },
     /// Nothing of it is in the chain: the node is shutting down (57P01).
     #[error("the node is shutting down")]
     ShuttingDown,

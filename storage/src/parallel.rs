@@ -55,9 +55,10 @@ pub(crate) fn in_parts<T: Sync, R: Send>(list: &[T], work: impl Fn(&[T]) -> R + 
     (0..parts.len()).filter_map(|at| shares.get_mut(at % threads)?.next()).collect()
 }
 
-/// Works on the async runtime's own thread; the runtime is told if that takes its time. Must be called within one.
+/// Works on the async runtime's own thread; the runtime is told if that takes its time and there is one.
 pub fn unhurried<T>(operations: usize, work: impl FnOnce() -> T) -> T {
-    let threads = || Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+    let flavor = || Handle::try_current().map(|handle| handle.runtime_flavor());
+    let threads = || flavor().is_ok_and(|flavor| flavor == RuntimeFlavor::MultiThread);
     if operations >= LONG && threads() { tokio::task::block_in_place(work) } else { work() }
 }
 

@@ -11,7 +11,9 @@ use storage::{Disk, RealDisk, block_file::Options, simulated::SimulatedDisk};
 
 use super::*;
 use crate::{
+    runtime::Tokio,
     state_machine::{StateMachine, Target},
+    types::Payload,
     types::StoredMembers,
 };
 
@@ -44,23 +46,23 @@ struct Real;
 fn store(disk: Arc<dyn Disk>) -> Result<(LogStore, StateMachine), Fault> {
     let options = Options { segment: 8192, preallocate: 4096, recent: 3, ..Options::default() };
     let blocks = Arc::new(BlockFile::open(disk, options)?);
-    let governance: Governance = Arc::new(|| (Height(u64::MAX - 1), Hash::default()));
+    let governance: Governance = Arc::new(|_| Ok(Hash::default()));
     let log = LogStore::new(blocks, Arc::new(Ticks::default()), Hash::default(), governance);
     let machine = StateMachine::new(Arc::new(Anything), None, StoredMembers::default());
     Ok((log, machine))
 }
 
-impl StoreBuilder<Types, LogStore, StateMachine, ()> for Simulated {
-    async fn build(&self) -> Result<((), LogStore, StateMachine), StorageError<Types>> {
+impl StoreBuilder<Types<Tokio>, LogStore, StateMachine, ()> for Simulated {
+    async fn build(&self) -> Result<((), LogStore, StateMachine), StorageError<Types<Tokio>>> {
         let (log, machine) = store(Arc::new(SimulatedDisk::new())).unwrap();
         Ok(((), log, machine))
     }
 }
 
-impl StoreBuilder<Types, LogStore, StateMachine, tempfile::TempDir> for Real {
+impl StoreBuilder<Types<Tokio>, LogStore, StateMachine, tempfile::TempDir> for Real {
     async fn build(
         &self,
-    ) -> Result<(tempfile::TempDir, LogStore, StateMachine), StorageError<Types>> {
+    ) -> Result<(tempfile::TempDir, LogStore, StateMachine), StorageError<Types<Tokio>>> {
         let directory = tempfile::tempdir().unwrap();
         let (log, machine) = store(Arc::new(RealDisk::new(directory.path()).unwrap())).unwrap();
         Ok((directory, log, machine))
@@ -85,14 +87,14 @@ fn entry(index: u64, body: Body) -> Entry {
 #[tokio::test]
 async fn a_draft_that_lost_its_place_is_made_anew() {
     let (mut log, _) = store(Arc::new(SimulatedDisk::new())).unwrap();
-    log.append([entry(0, Body::Blank)], IOFlushed::noop()).await.unwrap();
+    log.append([entry(0, Body::Blank)], IOFlushed::<Types<Tokio>>::noop()).await.unwrap();
     let draft = || {
         let proposal = Proposal { clock_us: 77, ..Proposal::default() };
         Body::Draft(Draft(Box::new(log.blocks.make_next(proposal).unwrap())))
     };
     // Both are made for place 1.
     let entries = [entry(1, draft()), entry(2, draft())];
-    log.append(entries, IOFlushed::noop()).await.unwrap();
+    log.append(entries, IOFlushed::<Types<Tokio>>::noop()).await.unwrap();
     let first = log.blocks.read(Height(1)).unwrap().unwrap();
     let second = log.blocks.read(Height(2)).unwrap().unwrap();
     assert_eq!(first.header.time_us, 77);
@@ -104,7 +106,7 @@ async fn a_draft_that_lost_its_place_is_made_anew() {
 #[tokio::test]
 async fn a_draft_that_rests_on_what_is_not_in_the_chain_is_left_empty() {
     let (mut log, _) = store(Arc::new(SimulatedDisk::new())).unwrap();
-    log.append([entry(0, Body::Blank)], IOFlushed::noop()).await.unwrap();
+    log.append([entry(0, Body::Blank)], IOFlushed::<Types<Tokio>>::noop()).await.unwrap();
     let transaction = Transaction {
         id: ledger::TransactionId([1; 16]),
         user: String::new(),
@@ -125,7 +127,7 @@ async fn a_draft_that_rests_on_what_is_not_in_the_chain_is_left_empty() {
     // The second one comes without the first, then the first with a block of consensus' own before it, then one
     // that doesn't know the first.
     let entries = [entry(1, draft(&second)), entry(2, draft(&first)), entry(3, draft(&first))];
-    log.append(entries, IOFlushed::noop()).await.unwrap();
+    log.append(entries, IOFlushed::<Types<Tokio>>::noop()).await.unwrap();
     let count = |height| log.blocks.read(Height(height)).unwrap().unwrap().transactions.len();
     assert_eq!([count(1), count(2), count(3)], [0, 1, 0]);
 }

@@ -7,6 +7,7 @@ use ledger::{Genesis, Operation, TransactionId, catalog::Schema, transaction::Si
 use storage::{MemoryIndex, RealClock, RealDisk, simulated::SimulatedDisk};
 
 use super::*;
+use crate::network::Alone;
 
 fn key() -> NodeKey {
     NodeKey::from_bytes(&[3; 32])
@@ -27,6 +28,8 @@ fn genesis() -> Block {
 fn options() -> Options {
     Options {
         key: key(),
+        network: Arc::new(Alone),
+        address: String::new(),
         clock: Arc::new(RealClock),
         index: Arc::new(MemoryIndex::default()),
         state: StateConfig::default(),
@@ -41,7 +44,7 @@ fn options() -> Options {
 }
 
 async fn open(disk: &Arc<dyn Disk>) -> Result<Arc<Node>, Fault> {
-    Node::open(Arc::clone(disk), Some(genesis()), options()).await
+    Node::open(Arc::clone(disk), Start::Found(Box::new(genesis())), options()).await
 }
 
 /// A transaction that makes a schema of this number.
@@ -140,7 +143,7 @@ async fn what_passes_a_bound_is_refused() {
     let disk: Arc<dyn Disk> = Arc::new(simulated.clone());
     let bounds = Bounds { transaction_bytes: 1000, queue: 1, ..Bounds::default() };
     let options = Options { bounds, ..options() };
-    let node = Node::open(disk, Some(genesis()), options).await.unwrap();
+    let node = Node::open(disk, Start::Found(Box::new(genesis())), options).await.unwrap();
     let mut large = schema(&node, 1, None);
     large.statement = "x".repeat(1000);
     node.sign(&mut large).unwrap();
@@ -166,7 +169,7 @@ async fn block_times_grow_though_the_clock_goes_back() {
     let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());
     let clock = storage::simulated::SimulatedClock::new(1_000_000);
     let options = Options { clock: Arc::new(clock.clone()), ..options() };
-    let node = Node::open(disk, Some(genesis()), options).await.unwrap();
+    let node = Node::open(disk, Start::Found(Box::new(genesis())), options).await.unwrap();
     let first = node.submit(schema(&node, 1, None)).await.unwrap();
     clock.advance(-900_000);
     let second = node.submit(schema(&node, 2, None)).await.unwrap();
@@ -297,12 +300,12 @@ async fn damage_under_a_running_node_is_found_by_verify_and_then_by_reads() {
 #[tokio::test]
 async fn an_empty_directory_needs_a_genesis_block_and_a_chain_its_own_key() {
     let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());
-    assert!(Node::open(Arc::clone(&disk), None, options()).await.is_err());
+    assert!(Node::open(Arc::clone(&disk), Start::Open, options()).await.is_err());
     let node = open(&disk).await.unwrap();
     node.shutdown().await;
     drop(node);
     let stranger = Options { key: NodeKey::from_bytes(&[4; 32]), ..options() };
-    assert!(Node::open(disk, None, stranger).await.is_err());
+    assert!(Node::open(disk, Start::Open, stranger).await.is_err());
 }
 
 /// Makes a chain longer by a block with these transactions, as anyone could who can write its files; the block

@@ -12,7 +12,10 @@ use ledger::{
 };
 use storage::{BlockFile, Fault, Head, Snapshot, State, SubmitError, parallel};
 
-use crate::flight::{Flight, Reply, Waiters, answer};
+use crate::{
+    flight::{Flight, Reply, Waiters, answer},
+    types::LeaderId,
+};
 
 /// Operations of applied blocks that may be staged before the state below moves up to them.
 const STALE_OPERATIONS: usize = 1024;
@@ -21,6 +24,8 @@ const STALE_BLOCKS: u64 = 32;
 
 /// A state with the blocks in flight on top.
 pub(super) struct Ahead {
+    /// As whom this node leads: blocks made on this go into the log under no other.
+    leader: LeaderId,
     staged: Staged<Snapshot>,
     /// The end of the chain, with the blocks in flight.
     tip: Tip,
@@ -36,12 +41,20 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// The newest state, with nothing in flight.
-    pub(super) fn new(state: &State, blocks: &BlockFile) -> Result<Self, Fault> {
+    /// The newest state, which holds all of the chain, with nothing in flight; nothing if blocks aren't applied yet.
+    pub(super) fn new(
+        state: &State,
+        blocks: &BlockFile,
+        leader: LeaderId,
+    ) -> Result<Option<Self>, Fault> {
         let tip = blocks.tip().ok_or_else(|| Fault::Internal("there is no chain".to_owned()))?;
         let snapshot = state.snapshot();
+        if snapshot.height() != tip.height {
+            return Ok(None);
+        }
         let governance = (snapshot.catalog().version(), snapshot.catalog().governance());
-        Ok(Self {
+        Ok(Some(Self {
+            leader,
             staged: Staged::new(snapshot),
             landed: (tip.height, tip.hash),
             tip,
@@ -49,16 +62,18 @@ impl Ahead {
             ids: BTreeSet::new(),
             keys: BTreeMap::new(),
             governance,
-        })
+        }))
+    }
+
+    pub(super) fn leader(&self) -> LeaderId {
+        self.leader
     }
 
     /// Whether the newest applied block is one that this rests on, at the place it was made for.
     pub(super) fn knows(&self, head: Head, flights: &VecDeque<Flight>) -> bool {
         let newest = (head.height, head.block);
-        // A new leader's first block may not be applied yet; a block of ours is applied before it has landed.
-        head.height < self.landed.0
-            || newest == self.landed
-            || flights.iter().any(|flight| (flight.height, flight.hash) == newest)
+        // A block of ours is applied before it has landed.
+        newest == self.landed || flights.iter().any(|flight| (flight.height, flight.hash) == newest)
     }
 
     /// A block in flight was applied.

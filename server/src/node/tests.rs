@@ -13,6 +13,8 @@ async fn open(disk: &SimulatedDisk) -> (Arc<raft::Node>, Session) {
     let (genesis, _) = genesis(&key, clock.as_ref()).unwrap();
     let options = raft::Options {
         key,
+        network: Arc::new(raft::Alone),
+        address: String::new(),
         clock: Arc::clone(&clock),
         index: Arc::new(MemoryIndex::default()),
         state: StateConfig::default(),
@@ -27,7 +29,8 @@ async fn open(disk: &SimulatedDisk) -> (Arc<raft::Node>, Session) {
         bounds: raft::Bounds::default(),
     };
     let disk = Arc::new(disk.clone());
-    let node = raft::Node::open(disk, Some(genesis), options).await.unwrap();
+    let node =
+        raft::Node::open(disk, raft::Start::Found(Box::new(genesis)), options).await.unwrap();
     let (state, order) = (Arc::clone(node.state()), Arc::clone(&node) as Arc<dyn Order>);
     let engine = Engine::new(state, order, clock, EngineConfig::default()).unwrap();
     let session = engine.session(NAME, Vec::new()).unwrap();

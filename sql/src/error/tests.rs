@@ -32,6 +32,7 @@ fn commits_that_did_not_end_well() {
     let told = |error: SubmitError| Error::from(error).sqlstate();
     assert_eq!(told(SubmitError::Unknown), "08007");
     assert_eq!(told(SubmitError::ShuttingDown), "57P01");
+    assert_eq!(told(SubmitError::NotLeading { leader: None }), "40001");
     assert_eq!(told(SubmitError::Busy(Shortage::Disk)), "53100");
     assert_eq!(told(SubmitError::Busy(Shortage::Memory { bound: 1 })), "53200");
     assert_eq!(told(SubmitError::Busy(Shortage::Queue { waiting: 9 })), "53300");

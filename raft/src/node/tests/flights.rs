@@ -24,7 +24,9 @@ async fn node() -> (SimulatedDisk, Arc<Node>) {
 
 async fn node_with(simulated: &SimulatedDisk, bounds: Bounds) -> Arc<Node> {
     let disk: Arc<dyn Disk> = Arc::new(simulated.clone());
-    let node = Node::open(disk, Some(genesis()), Options { bounds, ..options() }).await.unwrap();
+    let node = Node::open(disk, Start::Found(Box::new(genesis())), Options { bounds, ..options() })
+        .await
+        .unwrap();
     settled(&node).await;
     node
 }

@@ -1,0 +1,302 @@
+//! Clients that write and read on any node, and what each was told, in the order in which it happened.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use ledger::{
+    Column, ColumnNumber, Hash, Height, Object, Oid, Operation, Receipt, Row, Table, Transaction,
+    TransactionId, Type, Value, VersionId,
+    catalog::{Index, IndexOrigin},
+    key,
+    table::Mode,
+    transaction::Signature,
+};
+use openraft_rt_sim::SimRuntime;
+use parking_lot::Mutex;
+use storage::{Order, SubmitError};
+
+use crate::{
+    chance,
+    cluster::{Cluster, Node},
+    machine::{now, sleep},
+};
+
+pub(crate) const TABLE: Oid = Oid(20_000);
+const KEY: Oid = Oid(20_001);
+/// The row that all clients count up.
+const COUNTER: i64 = 0;
+
+/// What a client was told of one transaction.
+#[derive(Clone, Debug)]
+pub(crate) enum Told {
+    /// It is in the chain.
+    Done(Receipt),
+    /// It is not, and will never be.
+    Nothing,
+    /// It may be, or come to be.
+    Unknown,
+}
+
+/// One attempt to write.
+#[derive(Clone, Debug)]
+pub(crate) struct Write {
+    pub(crate) id: TransactionId,
+    pub(crate) idempotency_key: String,
+    /// Moments, counted over all clients.
+    pub(crate) asked: u64,
+    pub(crate) told: u64,
+    pub(crate) outcome: Told,
+}
+
+/// One linearizable read: the height that the reader was sent to.
+#[derive(Clone, Debug)]
+pub(crate) struct Read {
+    pub(crate) asked: u64,
+    pub(crate) told: u64,
+    pub(crate) height: Height,
+}
+
+/// A block that some node had applied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    pub(crate) height: Height,
+    pub(crate) block: Hash,
+}
+
+/// All that happened.
+#[derive(Default)]
+pub(crate) struct History {
+    moment: u64,
+    numbers: u64,
+    pub(crate) writes: Vec<Write>,
+    pub(crate) reads: Vec<Read>,
+    pub(crate) seen: Vec<Seen>,
+    pub(crate) faults: BTreeMap<&'static str, u64>,
+    /// What happened when, for comparing two runs of a seed and for reading a failed one.
+    pub(crate) trace: Vec<String>,
+}
+
+impl History {
+    pub(crate) fn note(&mut self, what: impl std::fmt::Display) {
+        self.trace.push(format!("{:>12} {what}", now().as_micros()));
+    }
+
+    fn moment(&mut self) -> u64 {
+        self.moment += 1;
+        self.moment
+    }
+
+    fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+}
+
+pub(crate) type Shared = Arc<Mutex<History>>;
+
+fn table() -> Table {
+    let column = |number, name: &str| Column {
+        number: ColumnNumber(number),
+        name: name.to_owned(),
+        kind: Type::Int8,
+        not_null: number == 1,
+        default: None,
+        identity: None,
+        redactable: false,
+        dropped: false,
+        missing: Value::Null,
+        comment: None,
+    };
+    Table {
+        schema: Oid::PUBLIC_SCHEMA,
+        name: "t".to_owned(),
+        owner: Oid::FIRST_ROLE,
+        columns: vec![column(1, "id"), column(2, "v")],
+        mode: Mode::Updatable,
+        retain_days: None,
+        checks: Vec::new(),
+        foreign_keys: Vec::new(),
+        comment: None,
+        row_type: Oid(20_002),
+        row_array_type: Oid(20_003),
+    }
+}
+
+fn row(id: i64, v: i64) -> Row {
+    Row::encode(&table(), &[Value::Int8(id), Value::Int8(v)], || [0; 16]).unwrap()
+}
+
+/// An unsigned transaction: the node that takes it signs.
+fn transaction(number: u64, idempotency_key: &str, operations: Vec<Operation>) -> Transaction {
+    let mut id = [7; 16];
+    id[..8].copy_from_slice(&number.to_le_bytes());
+    Transaction {
+        id: TransactionId(id),
+        user: "stele".to_owned(),
+        member: Hash::default(),
+        statement: String::new(),
+        idempotency_key: Some(idempotency_key.to_owned()),
+        snapshot: Height(0),
+        operations,
+        signature: Signature::NONE,
+        endorsements: Vec::new(),
+    }
+}
+
+/// Makes the table and the row that is counted up.
+pub(crate) async fn prepare(cluster: &Cluster, history: &Shared) {
+    let index = Index {
+        schema: Oid::PUBLIC_SCHEMA,
+        name: "t_pkey".to_owned(),
+        table: TABLE,
+        columns: vec![ColumnNumber(1)],
+        unique: true,
+        origin: IndexOrigin::PrimaryKey(Oid(20_004)),
+        comment: None,
+    };
+    let define = |oid, object| Operation::Define { oid, object: Box::new(object) };
+    let operations = vec![
+        define(TABLE, Object::Table(table())),
+        define(KEY, Object::Index(index)),
+        Operation::Insert { table: TABLE, row: row(COUNTER, 0) },
+    ];
+    let leader = cluster.leader().unwrap();
+    let told = write(cluster, history, leader, "prepare", operations).await;
+    assert!(matches!(told, Told::Done(_)), "{told:?}");
+}
+
+/// The counter's newest version on a node, and its value.
+pub(crate) fn counter(node: &Node) -> Option<(VersionId, i64)> {
+    let snapshot = node.state().snapshot();
+    let wanted = key::encode_key(&[Value::Int8(COUNTER)]);
+    let version = *snapshot.lookup(KEY, &wanted).ok()?.first()?;
+    match snapshot.row(TABLE, version).ok()??.get(1) {
+        Some(Value::Int8(value)) => Some((version, *value)),
+        _ => None,
+    }
+}
+
+/// Hands a transaction in at a machine, and notes what is told.
+async fn write(
+    cluster: &Cluster,
+    history: &Shared,
+    at: usize,
+    idempotency_key: &str,
+    operations: Vec<Operation>,
+) -> Told {
+    let Some((node, alive)) = cluster.node(at) else { return Told::Nothing };
+    let (asked, number) = {
+        let mut history = history.lock();
+        (history.moment(), history.number())
+    };
+    let transaction = transaction(number, idempotency_key, operations);
+    let id = transaction.id;
+    let submitted = node.submit(transaction);
+    drop(node);
+    let patience = Duration::from_secs(3);
+    let outcome = <SimRuntime as openraft::AsyncRuntime>::timeout(patience, submitted).await;
+    let outcome = match outcome {
+        // A dead process tells nobody anything.
+        _ if !alive.load(Ordering::Relaxed) => Told::Unknown,
+        Err(_) | Ok(Err(SubmitError::Unknown)) => Told::Unknown,
+        Ok(Ok(receipt)) => Told::Done(receipt),
+        Ok(Err(error)) => {
+            history.lock().note(format_args!("write {number}: {error}"));
+            Told::Nothing
+        }
+    };
+    let mut history = history.lock();
+    let told = history.moment();
+    history.note(format_args!("write {number} at {at}: {outcome:?}"));
+    let idempotency_key = idempotency_key.to_owned();
+    history.writes.push(Write { id, idempotency_key, asked, told, outcome: outcome.clone() });
+    outcome
+}
+
+/// A client: it writes and reads until the time is over.
+pub(crate) async fn client(cluster: Arc<Cluster>, history: Shared, until: Duration) {
+    let mut favourite = 0;
+    while now() < until {
+        sleep(chance::micros(1_000, 60_000)).await;
+        let at =
+            if chance::percent(80) { favourite } else { chance::index(cluster.machines.len()) };
+        if chance::percent(20) {
+            read(&cluster, &history, at).await;
+            continue;
+        }
+        let number = history.lock().number();
+        let idempotency_key = format!("k{number}");
+        let fresh = i64::try_from(number).unwrap();
+        let mut operations = vec![Operation::Insert { table: TABLE, row: row(fresh, 0) }];
+        let counted = cluster.node(at).and_then(|(node, _)| counter(&node));
+        if let Some((previous, value)) = counted.filter(|_| chance::percent(30)) {
+            operations.push(Operation::Update {
+                table: TABLE,
+                previous,
+                row: row(COUNTER, value + 1),
+            });
+        }
+        match write(&cluster, &history, at, &idempotency_key, operations.clone()).await {
+            Told::Done(_) => {}
+            Told::Nothing => favourite = cluster.leader().unwrap_or(at),
+            // Somebody else may know.
+            Told::Unknown => {
+                favourite = cluster.leader().unwrap_or(at);
+                if chance::percent(50) {
+                    write(&cluster, &history, favourite, &idempotency_key, operations).await;
+                }
+            }
+        }
+    }
+}
+
+async fn read(cluster: &Cluster, history: &Shared, at: usize) {
+    let Some((node, alive)) = cluster.node(at) else { return };
+    let asked = history.lock().moment();
+    let patience = Duration::from_secs(3);
+    let point = <SimRuntime as openraft::AsyncRuntime>::timeout(patience, node.read_point()).await;
+    let (Ok(Ok(_)), true) = (point, alive.load(Ordering::Relaxed)) else { return };
+    // What is read is the newest state that there is here now.
+    let height = node.state().head().height;
+    let mut history = history.lock();
+    let told = history.moment();
+    history.note(format_args!("read at {at}: {height:?}"));
+    history.reads.push(Read { asked, told, height });
+}
+
+/// Notes what every node has applied, again and again.
+pub(crate) async fn watch(cluster: Arc<Cluster>, history: Shared, until: Duration) {
+    while now() < until {
+        sleep(Duration::from_millis(100)).await;
+        for machine in cluster.running() {
+            if let Some((node, _)) = cluster.node(machine)
+                && !node.state().is_empty()
+            {
+                let head = node.state().head();
+                let seen = Seen { height: head.height, block: head.block };
+                history.lock().seen.push(seen);
+            }
+        }
+    }
+}
+
+/// Writes until one is told to be done: the cluster goes on.
+pub(crate) async fn probe(cluster: &Cluster, history: &Shared) -> Option<Receipt> {
+    let begun = now();
+    while now() < begun + Duration::from_secs(30) {
+        if let Some(leader) = cluster.leader() {
+            let number = history.lock().number();
+            let fresh = i64::try_from(number).unwrap();
+            let operations = vec![Operation::Insert { table: TABLE, row: row(fresh, 0) }];
+            let key = format!("k{number}");
+            if let Told::Done(receipt) = write(cluster, history, leader, &key, operations).await {
+                return Some(receipt);
+            }
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    None
+}

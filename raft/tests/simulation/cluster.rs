@@ -1,0 +1,265 @@
+//! The nodes of a run: founding, growing, killing and starting again.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use ledger::{
+    Block, Genesis, Hash, Height, NodeKey, Object, Oid, Operation, Transaction, TransactionId,
+    catalog::Member, transaction::Signature,
+};
+use parking_lot::Mutex;
+use raft::{Bounds, NodeId, NodeOn, Options, Peer, Refused, Start};
+use storage::{
+    BoxFuture, Clock, Disk, Fault, MemoryIndex, Order, StateConfig, block_file,
+    simulated::{Crash, SimulatedDisk},
+};
+
+use crate::{
+    chance,
+    machine::{NodeClock, Simulated, sleep, spawn},
+    net::{Alive, Net, Plug},
+};
+
+pub(crate) type Node = Arc<NodeOn<Simulated>>;
+
+/// One node's machine.
+pub(crate) struct Machine {
+    pub(crate) address: String,
+    key: [u8; 32],
+    pub(crate) clock: Arc<NodeClock>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    id: NodeId,
+    disk: SimulatedDisk,
+    /// Whether a sync fails, or will.
+    failing: bool,
+    process: Option<(Node, Alive)>,
+}
+
+/// All of them.
+pub(crate) struct Cluster {
+    pub(crate) net: Arc<Net>,
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) chain: Hash,
+    /// What went wrong and must not.
+    pub(crate) complaints: Mutex<Vec<String>>,
+}
+
+fn member() -> NodeKey {
+    NodeKey::from_bytes(&[1; 32])
+}
+
+fn genesis() -> Block {
+    let genesis = Genesis {
+        database: "stele".to_owned(),
+        role: "stele".to_owned(),
+        verifier: None,
+        member: "first".to_owned(),
+        id: TransactionId([0; 16]),
+        time_us: 1,
+    };
+    genesis.block(&member()).unwrap()
+}
+
+/// Makes a machine's key a member's.
+fn new_member(name: &str, at: usize) -> Transaction {
+    let number = u8::try_from(at).unwrap();
+    let public_key = NodeKey::from_bytes(&[number + 1; 32]).public();
+    let member = Object::Member(Member { name: name.to_owned(), public_key });
+    let oid = Oid(17_000 + u32::from(number));
+    Transaction {
+        id: TransactionId([number; 16]),
+        user: "stele".to_owned(),
+        member: Hash::default(),
+        statement: String::new(),
+        idempotency_key: None,
+        snapshot: Height(0),
+        operations: vec![Operation::Define { oid, object: Box::new(member) }],
+        signature: Signature::NONE,
+        endorsements: Vec::new(),
+    }
+}
+
+impl Cluster {
+    /// Founds a chain, and grows it to so many voters.
+    pub(crate) async fn found(count: u8) -> Self {
+        let machine = |number: u8| Machine {
+            address: format!("n{number}"),
+            key: [number; 32],
+            clock: Arc::new(NodeClock::new()),
+            inner: Mutex::new(Inner {
+                id: 0,
+                disk: SimulatedDisk::new(),
+                failing: false,
+                process: None,
+            }),
+        };
+        let machines = (1..=count).map(machine).collect();
+        let mut cluster = Self {
+            net: Net::new(),
+            machines,
+            chain: Hash::default(),
+            complaints: Mutex::default(),
+        };
+        let founder = cluster.start(0, Start::Found(Box::new(genesis()))).await.unwrap();
+        cluster.chain = founder.chain();
+        let mut voters = BTreeSet::from([0]);
+        let stranger = Peer { address: String::new(), public_key: [9; 32] };
+        assert_eq!(founder.admit(stranger).await, Err(Refused::NoMember));
+        for at in 1..cluster.machines.len() {
+            let machine = &cluster.machines[at];
+            let public_key = NodeKey::from_bytes(&machine.key).public().0;
+            founder.submit(new_member(&machine.address, at)).await.unwrap();
+            let peer = Peer { address: machine.address.clone(), public_key };
+            let id = founder.admit(peer).await.unwrap();
+            assert!(voters.insert(id), "a number was given twice");
+            machine.inner.lock().id = id;
+            let start = Start::Join { chain: cluster.chain, node: id };
+            cluster.start(at, start).await.unwrap();
+        }
+        founder.set_voters(voters).await.unwrap();
+        cluster
+    }
+
+    async fn start(&self, at: usize, start: Start) -> Result<Node, Fault> {
+        let machine = &self.machines[at];
+        let (id, disk) = {
+            let inner = machine.inner.lock();
+            (inner.id, inner.disk.clone())
+        };
+        let alive: Alive = Arc::new(AtomicBool::new(true));
+        let plug = Plug {
+            net: Arc::clone(&self.net),
+            address: machine.address.clone(),
+            node: id,
+            alive: Arc::clone(&alive),
+        };
+        let disk: Arc<dyn Disk> = Arc::new(disk);
+        let options = Options {
+            key: NodeKey::from_bytes(&machine.key),
+            network: Arc::new(plug),
+            address: machine.address.clone(),
+            clock: Arc::clone(&machine.clock) as Arc<dyn Clock>,
+            index: Arc::new(MemoryIndex::default()),
+            state: StateConfig::default(),
+            segments: None,
+            // Small, so that segments end and blocks are forgotten.
+            files: block_file::Options {
+                segment: 64 << 10,
+                preallocate: 4 << 10,
+                slack: 4 << 10,
+                recent: 8,
+                ..block_file::Options::default()
+            },
+            bounds: Bounds { eager: 4, ..Bounds::default() },
+        };
+        let node = NodeOn::<Simulated>::open(disk, start, options).await?;
+        if let Some(fault) = node.status().read_only {
+            return Err(fault);
+        }
+        self.net.plug(&machine.address, &node, &alive);
+        machine.inner.lock().process = Some((Arc::clone(&node), alive));
+        Ok(node)
+    }
+
+    /// A node that runs.
+    pub(crate) fn node(&self, at: usize) -> Option<(Node, Alive)> {
+        self.machines[at].inner.lock().process.clone()
+    }
+
+    /// The nodes that run.
+    pub(crate) fn running(&self) -> Vec<usize> {
+        (0..self.machines.len()).filter(|&at| self.node(at).is_some()).collect()
+    }
+
+    pub(crate) fn id(&self, at: usize) -> NodeId {
+        self.machines[at].inner.lock().id
+    }
+
+    /// The node that leads, if one knows that it does.
+    pub(crate) fn leader(&self) -> Option<usize> {
+        self.running()
+            .into_iter()
+            .find(|&at| self.node(at).is_some_and(|(node, _)| node.status().leads))
+    }
+
+    /// Cuts a machine's power, which may tear what is being written.
+    pub(crate) fn kill(self: &Arc<Self>, at: usize) -> BoxFuture<'static, ()> {
+        let cluster = Arc::clone(self);
+        Box::pin(async move { cluster.cut_power(at).await })
+    }
+
+    async fn cut_power(&self, at: usize) {
+        let machine = &self.machines[at];
+        let (disk, runs) = {
+            let inner = machine.inner.lock();
+            (inner.disk.clone(), inner.process.is_some())
+        };
+        if !runs {
+            return;
+        }
+        // The power goes between any two operations of the disk.
+        disk.cut_power_after(disk.operations() + chance::below(8));
+        sleep(chance::micros(0, 3_000)).await;
+        let crash = match chance::below(4) {
+            0 => Crash::LoseAll,
+            1 => Crash::KeepAll,
+            _ => Crash::Torn { seed: chance::bits() },
+        };
+        let mut inner = machine.inner.lock();
+        let Some((node, alive)) = inner.process.take() else { return };
+        alive.store(false, Ordering::Relaxed);
+        self.net.unplug(&machine.address);
+        (inner.disk, inner.failing) = (disk.after_crash(crash), false);
+        drop(inner);
+        // What is left of the process frees its memory.
+        spawn(async move { node.shutdown().await });
+    }
+
+    /// Lets the next sync of a machine fail.
+    pub(crate) fn fail_sync(&self, at: usize) {
+        let mut inner = self.machines[at].inner.lock();
+        if inner.process.is_some() {
+            inner.failing = true;
+            inner.disk.fail_sync(chance::below(3));
+        }
+    }
+
+    /// Starts a machine that doesn't run.
+    pub(crate) fn revive(self: &Arc<Self>, at: usize) -> BoxFuture<'static, ()> {
+        let cluster = Arc::clone(self);
+        Box::pin(async move { cluster.start_again(at).await })
+    }
+
+    async fn start_again(&self, at: usize) {
+        if self.node(at).is_some() {
+            return;
+        }
+        let start = Start::Join { chain: self.chain, node: self.id(at) };
+        if let Err(fault) = self.start(at, start).await {
+            let told = format!("machine {at} doesn't start after a power cut: {fault}");
+            self.complaints.lock().push(told);
+        }
+    }
+
+    /// Everything works again, machines that stopped for a failed sync too.
+    pub(crate) async fn heal(self: &Arc<Self>) {
+        self.net.heal();
+        self.net.set_weather(crate::net::Weather::FAIR);
+        for at in 0..self.machines.len() {
+            if self.machines[at].inner.lock().failing {
+                self.kill(at).await;
+            }
+            self.revive(at).await;
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+}
