@@ -30,6 +30,18 @@ fn rest(socket: &mut TcpStream) -> Vec<u8> {
     bytes
 }
 
+#[test]
+fn a_log_that_can_not_be_written_ends_nothing() {
+    let mut server = Server::start_with(&["--log", "debug"]);
+    server.stop();
+    assert!(!server.log_text().is_empty(), "it has something to say");
+    server.fill_log();
+    server.start_again();
+    let mut client = Client::connect(&server.address()).unwrap();
+    assert_works(&mut client);
+    assert!(server.is_alive());
+}
+
 fn startup(user: &str) -> BytesMut {
     let mut out = BytesMut::new();
     frontend::startup_message([("user", user), ("database", "stele")], &mut out).unwrap();

@@ -173,8 +173,17 @@ impl Server {
         self.dir.path().join("log")
     }
 
+    /// From the next start on its log goes where no byte fits.
+    pub(crate) fn fill_log(&self) {
+        std::fs::remove_file(self.log()).expect("a log of our own");
+        std::os::unix::fs::symlink("/dev/full", self.log()).expect("a link");
+    }
+
     /// What the server wrote to its standard error, from its end.
     pub(crate) fn log_text(&self) -> String {
+        if self.log().is_symlink() {
+            return String::new();
+        }
         let text = std::fs::read(self.log()).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let from = text.char_indices().rev().nth(6_000).map_or(0, |(at, _)| at);

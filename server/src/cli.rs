@@ -176,7 +176,8 @@ fn logging(config: &Config) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log)
         .map_err(|error| anyhow::anyhow!("log = \"{}\" can't be read: {error}", config.log))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let builder = builder.with_ansi(std::io::stderr().is_terminal());
+    // A line that can't be written is lost: to say so would be another one, and to fail at that ends the process.
+    let builder = builder.with_ansi(std::io::stderr().is_terminal()).log_internal_errors(false);
     let result = match config.log_format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),
