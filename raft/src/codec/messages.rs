@@ -79,8 +79,16 @@ fn place(id: &EntryId) -> Place {
     (id.leader_id.term, id.leader_id.node_id, id.index)
 }
 
-fn id((term, node_id, index): Place) -> EntryId {
-    EntryId::new(LeaderId { term, node_id }, index)
+/// A place that a peer names. The greatest number is none: there is always a next one.
+fn id((term, node_id, index): Place) -> io::Result<EntryId> {
+    match index {
+        u64::MAX => Err(malformed("a height that no block can have")),
+        _ => Ok(EntryId::new(LeaderId { term, node_id }, index)),
+    }
+}
+
+fn ids(place: Option<Place>) -> io::Result<Option<EntryId>> {
+    place.map(id).transpose()
 }
 
 fn voted(vote: &Vote) -> Voted {
@@ -154,10 +162,9 @@ impl<R: Runtime> Request<R> {
     /// # Errors
     /// Bytes that are no message, or blocks that don't read. What blocks say is not checked.
     pub(crate) fn decode(bytes: &[u8]) -> io::Result<Self> {
-        let asked = |to: Voted, last: Option<Place>, transfer| VoteRequest {
-            vote: vote(to),
-            last_log_id: last.map(id),
-            leadership_transfer: transfer,
+        let asked = |to: Voted, last: Option<Place>, transfer| -> io::Result<_> {
+            let (vote, last_log_id) = (vote(to), ids(last)?);
+            Ok(VoteRequest { vote, last_log_id, leadership_transfer: transfer })
         };
         Ok(match decode(bytes)? {
             Question::Append { vote: by, before, committed, blocks } => {
@@ -168,17 +175,17 @@ impl<R: Runtime> Request<R> {
                 };
                 Self::Append(AppendEntriesRequest {
                     vote: vote(by),
-                    prev_log_id: before.map(id),
-                    leader_commit: committed.map(id),
+                    prev_log_id: ids(before)?,
+                    leader_commit: ids(committed)?,
                     entries: blocks.into_iter().map(entry_of).collect::<io::Result<_>>()?,
                 })
             }
-            Question::Vote { vote, last, transfer } => Self::Vote(asked(vote, last, transfer)),
+            Question::Vote { vote, last, transfer } => Self::Vote(asked(vote, last, transfer)?),
             Question::PreVote { vote, last, transfer } => {
-                Self::PreVote(asked(vote, last, transfer))
+                Self::PreVote(asked(vote, last, transfer)?)
             }
             Question::Lead { from, to, last } => {
-                Self::Lead(TransferLeaderRequest::new(vote(from), to, last.map(id)))
+                Self::Lead(TransferLeaderRequest::new(vote(from), to, ids(last)?))
             }
             Question::ReadPoint => Self::ReadPoint,
         })
@@ -226,13 +233,13 @@ impl<R: Runtime> Answer<R> {
     /// Bytes that are no message.
     pub(crate) fn decode(bytes: &[u8]) -> io::Result<Self> {
         Ok(match decode(bytes)? {
-            Reply::Appended(last) => Self::Append(Ok(last.map(id))),
-            Reply::Conflict(at) => Self::Append(Err(StreamAppendError::Conflict(id(at)))),
+            Reply::Appended(last) => Self::Append(Ok(ids(last)?)),
+            Reply::Conflict(at) => Self::Append(Err(StreamAppendError::Conflict(id(at)?))),
             Reply::HigherVote(higher) => {
                 Self::Append(Err(StreamAppendError::HigherVote(vote(higher))))
             }
             Reply::Voted { vote: by, granted, last } => {
-                Self::Vote(VoteResponse::new(vote(by), last.map(id), granted))
+                Self::Vote(VoteResponse::new(vote(by), ids(last)?, granted))
             }
             Reply::Leads => Self::Lead(Ok(())),
             Reply::LeadVoteChanged { expected, actual } => {
@@ -240,7 +247,7 @@ impl<R: Runtime> Answer<R> {
                 Self::Lead(Err(TransferLeaderError::VoteChanged { expected, actual }))
             }
             Reply::LeadNotFlushed { expected, actual } => {
-                let (expected, actual) = (expected.map(id), actual.map(id));
+                let (expected, actual) = (ids(expected)?, ids(actual)?);
                 Self::Lead(Err(TransferLeaderError::LogNotFlushed { expected, actual }))
             }
             Reply::ReadPoint(height) => Self::ReadPoint(Some(height)),

@@ -69,6 +69,23 @@ fn messages_come_back_as_they_were() {
 }
 
 #[test]
+fn a_height_without_a_next_one_is_refused() {
+    let (vote, last) = (Vote::from_leader_id(LEADER, true), Some(EntryId::new(LEADER, u64::MAX)));
+    let append = |prev_log_id, leader_commit| {
+        Request::Append(AppendEntriesRequest { vote, prev_log_id, entries: vec![], leader_commit })
+    };
+    let asked = VoteRequest { vote, last_log_id: last, leadership_transfer: false };
+    let lead = TransferLeaderRequest::new(vote, 3, last);
+    for request in
+        [append(last, None), append(None, last), Request::Vote(asked), Request::Lead(lead)]
+    {
+        let request: Request<Tokio> = request;
+        let refused = Request::<Tokio>::decode(&request.encode().unwrap()).unwrap_err();
+        assert!(refused.to_string().contains("no block can have"), "{refused}");
+    }
+}
+
+#[test]
 fn what_is_no_message_is_refused() {
     assert!(Request::<Tokio>::decode(&[]).is_err());
     for request in requests() {
