@@ -12,6 +12,8 @@ pub mod node;
 pub mod runtime;
 mod sequencer;
 mod state_machine;
+#[cfg(test)]
+mod testing;
 mod types;
 
 pub use door::Unanswered;

@@ -2,10 +2,9 @@
 //! searched for each row. It says only whether all is well; what breaks which constraint is found row by row.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use super::plan::{Plan, Plans, plan};
-use super::rows::{key_of, unchanged};
+use super::plan::{Plan, Plans};
+use super::rows::{Met, key_of, unchanged};
 use super::{MANY, Touched};
 use crate::staged::Checked;
 use crate::{ColumnNumber, DecodeError, Oid, Row, Table, View};
@@ -43,18 +42,10 @@ pub(super) fn all_hold<'a, V: View>(
         return Ok(false);
     }
     let mut sought = Sought::default();
-    let mut distinct = BTreeSet::new();
-    let mut last: Option<(Oid, Arc<Plan>)> = None;
+    let mut met = Met::default();
     for row in touched {
-        let plan = match &last {
-            Some((table, plan)) if *table == row.table => plan,
-            _ => {
-                let plan = plan(plans, after.catalog(), row.table)?;
-                distinct.extend(plan.indexes().map(|it| it.0).filter(|it| after.is_distinct(*it)));
-                &last.insert((row.table, plan)).1
-            }
-        };
-        sought.add(plan, &distinct, row)?;
+        let plan = met.plan(after, plans, row.table)?;
+        sought.add(&plan, met.distinct(), row)?;
     }
     for ((index, need), keys) in &sought.0 {
         let counts = after.holders(*index, &keys.sorted()).map_err(Checked::Fault)?;

@@ -92,6 +92,37 @@ pub(super) fn unchanged(
 /// The last parent's key that was found in each index: rows of one parent mostly come together.
 pub(super) type Found = BTreeMap<Oid, Vec<u8>>;
 
+/// The tables that rows are of, as they are met: mostly the same one again.
+#[derive(Default)]
+pub(super) struct Met {
+    last: Option<(Oid, Arc<Plan>)>,
+    distinct: BTreeSet<Oid>,
+}
+
+impl Met {
+    /// The table's plan.
+    pub(super) fn plan<V: View>(
+        &mut self,
+        after: &V,
+        plans: &mut Plans,
+        table: Oid,
+    ) -> Result<Arc<Plan>, Refusal> {
+        if let Some((_, plan)) = self.last.as_ref().filter(|(last, _)| *last == table) {
+            return Ok(Arc::clone(plan));
+        }
+        let plan = plan(plans, after.catalog(), table)?;
+        let distinct = plan.indexes().map(|(index, _)| index).filter(|it| after.is_distinct(*it));
+        self.distinct.extend(distinct);
+        self.last = Some((table, Arc::clone(&plan)));
+        Ok(plan)
+    }
+
+    /// The indexes of the tables met in which it is known that no key is there twice.
+    pub(super) fn distinct(&self) -> &BTreeSet<Oid> {
+        &self.distinct
+    }
+}
+
 /// Checks all touched rows on the state after; whether they are right in themselves only if nobody did before.
 pub(super) fn check_all<'a, V: View>(
     after: &V,
@@ -100,26 +131,18 @@ pub(super) fn check_all<'a, V: View>(
     plans: &mut Plans,
 ) -> Result<(), Checked<V::Fault>> {
     let known = many::all_hold(after, touched.clone(), plans)?;
-    let mut distinct = BTreeSet::new();
-    let mut last: Option<(Oid, Arc<Plan>)> = None;
+    let mut met = Met::default();
     for row in touched.clone() {
         if known && checked_alone {
             break;
         }
         let Some(new) = row.new else { continue };
-        let plan = match &last {
-            Some((table, plan)) if *table == row.table => plan,
-            _ => {
-                let plan = plan(plans, after.catalog(), row.table)?;
-                distinct.extend(plan.indexes().map(|it| it.0).filter(|it| after.is_distinct(*it)));
-                &last.insert((row.table, plan)).1
-            }
-        };
+        let plan = met.plan(after, plans, row.table)?;
         if !checked_alone {
             check_row(after.catalog(), plan.table(), new)?;
         }
         if !known {
-            check_keys(after, plan, &distinct, row.old, new)?;
+            check_keys(after, &plan, met.distinct(), row.old, new)?;
         }
     }
     if known {
@@ -128,10 +151,10 @@ pub(super) fn check_all<'a, V: View>(
     let mut found = Found::new();
     let is_alone = |plan: &Plan| plan.parents.is_empty() && plan.children.is_empty();
     for row in touched {
-        if last.as_ref().is_some_and(|(table, plan)| *table == row.table && is_alone(plan)) {
+        let plan = met.plan(after, plans, row.table)?;
+        if is_alone(&plan) {
             continue;
         }
-        let plan = plan(plans, after.catalog(), row.table)?;
         if let Some(new) = row.new {
             check_parents(after, &plan, &mut found, row.old, new)?;
         }

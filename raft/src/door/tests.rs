@@ -1,6 +1,6 @@
 //! What a leader may not send.
 
-use ledger::{Genesis, Height, NodeKey, Proposal, TransactionId};
+use ledger::{Height, NodeKey, Proposal};
 use openraft::vote::RaftVote as _;
 use storage::{block_file::Options, simulated::SimulatedDisk};
 
@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     codec::{encode_stamp, messages::entry},
     runtime::Tokio,
+    testing,
     types::{LeaderId, Vote},
 };
 
@@ -15,17 +16,9 @@ const LEADER: LeaderId = LeaderId { term: 3, node_id: 5 };
 
 /// A chain of four blocks, of which the first two are in a file.
 fn chain() -> (BlockFile, Vec<Block>) {
-    let key = NodeKey::from_bytes(&[3; 32]);
-    let genesis = Genesis {
-        database: "stele".to_owned(),
-        role: "stele".to_owned(),
-        verifier: None,
-        member: "first".to_owned(),
-        id: TransactionId([0; 16]),
-        time_us: 1,
-    };
+    let genesis = testing::genesis(&NodeKey::from_bytes(&[3; 32]));
     let proposal = || Proposal { stamp: encode_stamp(&LEADER), ..Proposal::default() };
-    let transactions = genesis.block(&key).unwrap().transactions;
+    let transactions = genesis.transactions;
     let first = Block::first(Proposal { transactions, ..proposal() }).unwrap();
     let mut tip = ledger::Tip::genesis(&first.header).unwrap();
     let mut blocks = vec![first];

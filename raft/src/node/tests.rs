@@ -3,26 +3,18 @@
 mod crash;
 mod flights;
 
-use ledger::{Genesis, Operation, TransactionId, catalog::Schema, transaction::Signature};
+use ledger::{Operation, TransactionId, catalog::Schema, transaction::Signature};
 use storage::{MemoryIndex, RealClock, RealDisk, simulated::SimulatedDisk};
 
 use super::*;
-use crate::network::Alone;
+use crate::{network::Alone, testing};
 
 fn key() -> NodeKey {
     NodeKey::from_bytes(&[3; 32])
 }
 
 fn genesis() -> Block {
-    let genesis = Genesis {
-        database: "stele".to_owned(),
-        role: "stele".to_owned(),
-        verifier: None,
-        member: "first".to_owned(),
-        id: TransactionId([0; 16]),
-        time_us: 1,
-    };
-    genesis.block(&key()).unwrap()
+    testing::genesis(&key())
 }
 
 fn options() -> Options {

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use ledger::{Block, Hash, Height, Operation, TransactionId};
 
 use crate::{
-    clients::{History, TABLE, Told, counter},
+    clients::{History, Told, counter},
     cluster::Cluster,
+    testing::TABLE,
 };
 
 /// What is in the chain, by transaction: its block and place.

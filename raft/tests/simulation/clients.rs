@@ -7,11 +7,7 @@ use std::{
 };
 
 use ledger::{
-    Column, ColumnNumber, Hash, Height, Object, Oid, Operation, Receipt, Row, Table, Transaction,
-    TransactionId, Type, Value, VersionId,
-    catalog::{Index, IndexOrigin},
-    key,
-    table::Mode,
+    Hash, Height, Operation, Receipt, Transaction, TransactionId, Value, VersionId, key,
     transaction::Signature,
 };
 use openraft_rt_sim::SimRuntime;
@@ -22,10 +18,9 @@ use crate::{
     chance,
     cluster::{Cluster, Node},
     machine::{now, sleep},
+    testing::{self, KEY, TABLE, row},
 };
 
-pub(crate) const TABLE: Oid = Oid(20_000);
-const KEY: Oid = Oid(20_001);
 /// The row that all clients count up.
 const COUNTER: i64 = 0;
 
@@ -97,38 +92,6 @@ impl History {
 
 pub(crate) type Shared = Arc<Mutex<History>>;
 
-fn table() -> Table {
-    let column = |number, name: &str| Column {
-        number: ColumnNumber(number),
-        name: name.to_owned(),
-        kind: Type::Int8,
-        not_null: number == 1,
-        default: None,
-        identity: None,
-        redactable: false,
-        dropped: false,
-        missing: Value::Null,
-        comment: None,
-    };
-    Table {
-        schema: Oid::PUBLIC_SCHEMA,
-        name: "t".to_owned(),
-        owner: Oid::FIRST_ROLE,
-        columns: vec![column(1, "id"), column(2, "v")],
-        mode: Mode::Updatable,
-        retain_days: None,
-        checks: Vec::new(),
-        foreign_keys: Vec::new(),
-        comment: None,
-        row_type: Oid(20_002),
-        row_array_type: Oid(20_003),
-    }
-}
-
-fn row(id: i64, v: i64) -> Row {
-    Row::encode(&table(), &[Value::Int8(id), Value::Int8(v)], || [0; 16]).unwrap()
-}
-
 /// An unsigned transaction: the node that takes it signs.
 fn transaction(number: u64, idempotency_key: &str, operations: Vec<Operation>) -> Transaction {
     let mut id = [7; 16];
@@ -148,21 +111,8 @@ fn transaction(number: u64, idempotency_key: &str, operations: Vec<Operation>) -
 
 /// Makes the table and the row that is counted up.
 pub(crate) async fn prepare(cluster: &Cluster, history: &Shared) {
-    let index = Index {
-        schema: Oid::PUBLIC_SCHEMA,
-        name: "t_pkey".to_owned(),
-        table: TABLE,
-        columns: vec![ColumnNumber(1)],
-        unique: true,
-        origin: IndexOrigin::PrimaryKey(Oid(20_004)),
-        comment: None,
-    };
-    let define = |oid, object| Operation::Define { oid, object: Box::new(object) };
-    let operations = vec![
-        define(TABLE, Object::Table(table())),
-        define(KEY, Object::Index(index)),
-        Operation::Insert { table: TABLE, row: row(COUNTER, 0) },
-    ];
+    let mut operations = testing::definitions();
+    operations.push(Operation::Insert { table: TABLE, row: row(COUNTER, 0) });
     let leader = cluster.leader().unwrap();
     let told = write(cluster, history, leader, "prepare", operations).await;
     assert!(matches!(told, Told::Done(_)), "{told:?}");

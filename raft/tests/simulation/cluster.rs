@@ -10,8 +10,8 @@ use std::{
 };
 
 use ledger::{
-    Block, Genesis, Hash, Height, NodeKey, Object, Oid, Operation, Transaction, TransactionId,
-    catalog::Member, transaction::Signature,
+    Hash, Height, NodeKey, Object, Oid, Operation, Transaction, TransactionId, catalog::Member,
+    transaction::Signature,
 };
 use parking_lot::Mutex;
 use raft::{Bounds, NodeId, NodeOn, Options, Peer, Refused, Start};
@@ -24,6 +24,7 @@ use crate::{
     chance,
     machine::{NodeClock, Simulated, sleep, spawn},
     net::{Alive, Net, Plug},
+    testing,
 };
 
 pub(crate) type Node = Arc<NodeOn<Simulated>>;
@@ -55,18 +56,6 @@ pub(crate) struct Cluster {
 
 fn member() -> NodeKey {
     NodeKey::from_bytes(&[1; 32])
-}
-
-fn genesis() -> Block {
-    let genesis = Genesis {
-        database: "stele".to_owned(),
-        role: "stele".to_owned(),
-        verifier: None,
-        member: "first".to_owned(),
-        id: TransactionId([0; 16]),
-        time_us: 1,
-    };
-    genesis.block(&member()).unwrap()
 }
 
 /// Makes a machine's key a member's.
@@ -109,7 +98,8 @@ impl Cluster {
             chain: Hash::default(),
             complaints: Mutex::default(),
         };
-        let founder = cluster.start(0, Start::Found(Box::new(genesis()))).await.unwrap();
+        let founder =
+            cluster.start(0, Start::Found(Box::new(testing::genesis(&member())))).await.unwrap();
         cluster.chain = founder.chain();
         let mut voters = BTreeSet::from([0]);
         let stranger = Peer { address: String::new(), public_key: [9; 32] };

@@ -12,3 +12,5 @@ mod faults;
 mod machine;
 mod net;
 mod run;
+#[path = "../../src/testing.rs"]
+mod testing;

@@ -1,16 +1,10 @@
 //! Several blocks in flight: their order, what rests on them, and how they end.
 
 use futures::FutureExt as _;
-use ledger::{
-    Column, ColumnNumber, Object, Oid, Row, Table, Type, Value, VersionId,
-    catalog::{Index, IndexOrigin},
-    table::Mode,
-};
+use ledger::VersionId;
 
 use super::*;
-
-const TABLE: Oid = Oid(20_000);
-const KEY: Oid = Oid(20_001);
+use crate::testing::{TABLE, row};
 
 type Waiting = BoxFuture<'static, Result<Receipt, SubmitError>>;
 
@@ -73,52 +67,9 @@ fn transaction(number: u32, operations: Vec<Operation>) -> Transaction {
     }
 }
 
-fn table() -> Table {
-    let column = |number, name: &str| Column {
-        number: ColumnNumber(number),
-        name: name.to_owned(),
-        kind: Type::Int8,
-        not_null: number == 1,
-        default: None,
-        identity: None,
-        redactable: false,
-        dropped: false,
-        missing: Value::Null,
-        comment: None,
-    };
-    Table {
-        schema: Oid::PUBLIC_SCHEMA,
-        name: "t".to_owned(),
-        owner: Oid::FIRST_ROLE,
-        columns: vec![column(1, "id"), column(2, "v")],
-        mode: Mode::Updatable,
-        retain_days: None,
-        checks: Vec::new(),
-        foreign_keys: Vec::new(),
-        comment: None,
-        row_type: Oid(20_002),
-        row_array_type: Oid(20_003),
-    }
-}
-
-/// Makes the table with its primary key.
+/// Makes the table.
 fn definitions(number: u32) -> Transaction {
-    let index = Index {
-        schema: Oid::PUBLIC_SCHEMA,
-        name: "t_pkey".to_owned(),
-        table: TABLE,
-        columns: vec![ColumnNumber(1)],
-        unique: true,
-        origin: IndexOrigin::PrimaryKey(Oid(20_004)),
-        comment: None,
-    };
-    let define = |oid, object| Operation::Define { oid, object: Box::new(object) };
-    let objects = [(TABLE, Object::Table(table())), (KEY, Object::Index(index))];
-    transaction(number, objects.into_iter().map(|(oid, object)| define(oid, object)).collect())
-}
-
-fn row(id: i64, v: i64) -> Row {
-    Row::encode(&table(), &[Value::Int8(id), Value::Int8(v)], || [0; 16]).unwrap()
+    transaction(number, testing::definitions())
 }
 
 fn insert(number: u32, id: i64) -> Transaction {

@@ -236,8 +236,8 @@ fn a_merged_file_is_not_overwritten_after_a_start() {
     }
 }
 
-#[test]
-fn row_groups_that_can_not_match_are_passed_over() {
+/// A state whose rows 0 to 999 lie in ten sealed files of one row group each.
+fn ten_groups() -> Arc<State> {
     let mut chain = Chain::new(1);
     chain.block(vec![definitions()]);
     for block in 0..10 {
@@ -251,6 +251,12 @@ fn row_groups_that_can_not_match_are_passed_over() {
         state.apply(block).unwrap();
         state.checkpoint().unwrap();
     }
+    state
+}
+
+#[test]
+fn row_groups_that_can_not_match_are_passed_over() {
+    let state = ten_groups();
     let given = |comparison, value: i32| {
         let value = Arc::new(arrow::array::Int32Array::from(vec![value]));
         let condition = Condition { column: ID, comparison, value };
@@ -269,19 +275,7 @@ fn row_groups_that_can_not_match_are_passed_over() {
 
 #[test]
 fn a_scan_tells_what_it_read() {
-    let mut chain = Chain::new(1);
-    chain.block(vec![definitions()]);
-    for block in 0..10 {
-        chain.block(vec![(0..100).map(|n| model::insert(block * 100 + n, "x")).collect()]);
-    }
-    let disk = Arc::new(SimulatedDisk::default());
-    let index: Arc<dyn Index> = Arc::new(MemoryIndex::default());
-    let config = StateConfig { seal_operations: 1, merge_files: 100, ..config(2) };
-    let state = State::resume(config, index, Some(disk), None, &|_| true).unwrap();
-    for block in &chain.blocks {
-        state.apply(block).unwrap();
-        state.checkpoint().unwrap();
-    }
+    let state = ten_groups();
     let counted = |least: i32, columns: &[crate::ScanColumn]| {
         let value = Arc::new(arrow::array::Int32Array::from(vec![least]));
         let condition = Condition { column: ID, comparison: Comparison::GreaterOrEqual, value };
