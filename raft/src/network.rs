@@ -1,7 +1,17 @@
 //! The way to other nodes: what consensus asks them, as messages of our own over whatever carries them. It knows
 //! no socket, and answers nothing: that is the door's matter.
 
-use std::{fmt, sync::Arc, time::Duration};
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::{Stream, StreamExt};
 use openraft::{
@@ -27,6 +37,9 @@ use crate::{
 const PIPELINE: usize = 8;
 /// How long a batch of blocks may stay without an answer: the other side writes and syncs it first.
 const APPENDED: Duration = Duration::from_secs(2);
+/// Bytes in a second below which a way counts as broken. What is longer on its way has as much more time, together
+/// with all that goes before it.
+const SLOWEST: u64 = 1 << 20;
 
 /// What a message is about. Small ones must not wait behind large ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,6 +96,30 @@ pub(crate) struct Way {
     network: Arc<dyn Network>,
     to: NodeId,
     peer: Peer,
+    /// Bytes of blocks on their way without an answer.
+    under_way: Arc<AtomicU64>,
+}
+
+/// A message with blocks on its way, until it is answered or given up.
+struct UnderWay {
+    all: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl UnderWay {
+    /// Adds a message, and gives the time that all up to this one may take.
+    fn add(all: &Arc<AtomicU64>, bytes: usize) -> (Self, Duration) {
+        let bytes = bytes as u64;
+        let before = all.fetch_add(bytes, Ordering::Relaxed);
+        let time = Duration::from_millis((before + bytes).saturating_mul(1000) / SLOWEST);
+        (Self { all: Arc::clone(all), bytes }, time)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 fn unreachable_peer<R: Runtime>(error: impl fmt::Display) -> Unreachable<Types<R>> {
@@ -91,12 +128,13 @@ fn unreachable_peer<R: Runtime>(error: impl fmt::Display) -> Unreachable<Types<R
 
 impl Ways {
     pub(crate) fn to(&self, to: NodeId, peer: &Peer) -> Way {
-        Way { network: Arc::clone(&self.0), to, peer: peer.clone() }
+        let (network, under_way) = (Arc::clone(&self.0), Arc::default());
+        Way { network, to, peer: peer.clone(), under_way }
     }
 }
 
 impl Way {
-    /// Asks; the message is on its way when this returns.
+    /// Asks; the message is on its way when this returns. Long ones have longer than the limit: see [`SLOWEST`].
     pub(crate) fn ask<R: Runtime>(
         &self,
         lane: Lane,
@@ -104,11 +142,19 @@ impl Way {
         limit: Duration,
     ) -> impl Future<Output = Result<Answer<R>, Unreached>> + Send + 'static + use<R> {
         let message = request.encode();
-        let asked = message.map(|message| self.network.ask(self.to, &self.peer, lane, message));
+        let asked = message.map(|message| {
+            let under_way = match lane {
+                Lane::Prompt => None,
+                Lane::Blocks => Some(UnderWay::add(&self.under_way, message.len())),
+            };
+            (self.network.ask(self.to, &self.peer, lane, message), under_way)
+        });
         async move {
             let unreached = |error: &dyn fmt::Display| Unreached(error.to_string());
-            let asked = asked.map_err(|error| unreached(&error))?;
-            let answer = R::Tasks::timeout(limit, asked).await;
+            let (asked, under_way) = asked.map_err(|error| unreached(&error))?;
+            let longer = under_way.as_ref().map_or(Duration::ZERO, |(_, longer)| *longer);
+            let answer = R::Tasks::timeout(limit + longer, asked).await;
+            drop(under_way);
             let answer = answer.map_err(|error| unreached(&error))??;
             Answer::decode(&answer).map_err(|error| unreached(&error))
         }
