@@ -4,11 +4,12 @@
 //! It applies blocks that were validated and made durable elsewhere. It opens no block file: who owns one
 //! hands its blocks in, and lends it for reading through [`BlockSource`].
 
+mod heads;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ledger::{Block, Catalog, Hash, Height, Oid, Receipt, Transaction, TransactionId};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
 
 use crate::{
     Disk, Fault, Index, Locks, Shortage, Snapshot,
@@ -23,6 +24,7 @@ use crate::{
     verify,
     versions::Versions,
 };
+use heads::Heads;
 
 /// The part of the memory for rows that hints of keys take beside it, as a divisor.
 const HINTS_PART: u64 = 16;
@@ -107,7 +109,7 @@ pub struct State {
     applier: Arc<Mutex<Applier>>,
     sealer: Option<Sealer>,
     config: StateConfig,
-    heads: watch::Sender<Option<Head>>,
+    heads: Heads,
 }
 
 /// What snapshots share with the state.
@@ -156,7 +158,7 @@ impl State {
             locks: Locks::new(),
             sealer: None,
             config,
-            heads: watch::Sender::new(None),
+            heads: Heads::default(),
         }
     }
 
@@ -208,7 +210,7 @@ impl State {
                 work.next_file = found.record.next_file.max(used);
                 (work.files, work.height) = (found.files, found.head.height);
             }
-            state.heads.send_replace(Some(found.head));
+            state.heads.tell(found.head.height);
         }
         applier.resume(unsettled)?;
         drop(applier);
@@ -365,7 +367,7 @@ impl State {
         let (head, receipts) = applier.apply(block)?;
         let (blocks, operations) = applier.since_checkpoint();
         drop(applier);
-        self.heads.send_replace(Some(head));
+        self.heads.tell(head.height);
         if let Some(sealer) = &self.sealer
             && (blocks >= self.config.seal_blocks
                 || operations >= self.config.seal_operations
@@ -421,12 +423,7 @@ impl State {
 
     /// Waits until a block is applied here.
     pub fn wait_applied(&self, height: Height) -> impl Future<Output = ()> + Send + use<> {
-        let mut heads = self.heads.subscribe();
-        async move {
-            let there = |head: &Option<Head>| head.is_some_and(|head| head.height >= height);
-            // An error means that the state is gone, and with it everyone who could go on.
-            drop(heads.wait_for(there).await);
-        }
+        self.heads.wait(height)
     }
 
     /// Walks all blocks that are applied, as their source keeps them, believing nothing, and then holds what was
