@@ -1,7 +1,13 @@
 //! What other nodes ask of this one. Everything that comes in is checked here before consensus sees it: who asks,
 //! that blocks are what their headers say, and that they hang together and on the chain that is here.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use ledger::{Block, Hash};
 use openraft::{
@@ -9,8 +15,9 @@ use openraft::{
     entry::RaftEntry,
     raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendError, StreamAppendResult},
 };
-use storage::{BlockFile, parallel::unhurried};
+use storage::{BlockFile, Fault, parallel::unhurried};
 use thiserror::Error;
+use tokio::sync::oneshot;
 
 use crate::{
     codec::{
@@ -24,6 +31,9 @@ use crate::{
 
 #[cfg(test)]
 mod tests;
+
+/// Bytes of a block's record beside the block: never as many.
+const BESIDE: usize = 64;
 
 /// Why a node isn't answered.
 #[derive(Debug, Error)]
@@ -47,6 +57,8 @@ pub(crate) struct Door<R: Runtime> {
     pub(crate) blocks: Arc<BlockFile>,
     /// The chain, by its genesis block's hash.
     pub(crate) chain: Hash,
+    /// Bytes of blocks that consensus was given, and that it may not have written yet.
+    pub(crate) taken: AtomicU64,
 }
 
 impl<R: Runtime> Door<R> {
@@ -61,6 +73,9 @@ impl<R: Runtime> Door<R> {
                     check(&self.blocks, self.chain, from, &request)
                 });
                 checked.map_err(refused)?;
+                let Some(_taken) = self.take(&request, message.len()).await else {
+                    return Answer::<R>::NoRoom.encode().map_err(refused);
+                };
                 let (before, last) =
                     (request.prev_log_id, request.entries.last().map(Entry::log_id));
                 let answer = self.raft.append_entries(request).await;
@@ -86,6 +101,44 @@ impl<R: Runtime> Door<R> {
             Request::ReadPoint => Answer::ReadPoint(read_point(&self.raft).await.ok()),
         };
         answer.encode().map_err(refused)
+    }
+
+    /// Sees to it that blocks of so many bytes have their place on the disk before consensus gets them: there, one that
+    /// can't be written would keep all behind it waiting, votes too. Nothing if there is none.
+    async fn take(
+        &self,
+        request: &AppendEntriesRequest<Types<R>>,
+        bytes: usize,
+    ) -> Option<Taken<'_>> {
+        if request.entries.is_empty() {
+            return Some(Taken { all: &self.taken, bytes: 0 });
+        }
+        let bytes = (bytes + request.entries.len() * BESIDE) as u64;
+        let all = self.taken.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let taken = Taken { all: &self.taken, bytes };
+        if all > self.blocks.room() {
+            let (sender, receiver) = oneshot::channel();
+            let done = Box::new(move |result| drop(sender.send(result)));
+            // One that has stopped, or is damaged, is consensus' matter.
+            if self.blocks.reserve(all, done).is_ok()
+                && let Ok(Err(Fault::DiskFull { .. })) = receiver.await
+            {
+                return None;
+            }
+        }
+        Some(taken)
+    }
+}
+
+/// Bytes of blocks that consensus was given, until it has answered.
+struct Taken<'a> {
+    all: &'a AtomicU64,
+    bytes: u64,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

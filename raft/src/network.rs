@@ -188,6 +188,9 @@ impl Way {
         async move {
             match asked.await {
                 Ok(Answer::Append(result)) => Ok(result),
+                Ok(Answer::NoRoom) => {
+                    Err(RPCError::Unreachable(unreachable_peer("its disk is full")))
+                }
                 Ok(other) => Err(RPCError::Unreachable(off_topic(&other))),
                 Err(error) => Err(RPCError::Unreachable(unreachable_peer(error))),
             }

@@ -2,6 +2,7 @@
 //! takes transactions. Knows no socket and no configuration file.
 
 mod cluster;
+mod disk;
 mod replay;
 
 #[cfg(test)]
@@ -9,7 +10,7 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -17,7 +18,8 @@ use ledger::{
     Block, Hash, Height, NodeKey, Proposal, Receipt, Transaction, View as _, staged::Staged,
 };
 use openraft::{
-    AsyncRuntime, Config, Raft, ServerState, SnapshotPolicy, async_runtime::watch::WatchReceiver,
+    AsyncRuntime, Config, Raft, ServerState, SnapshotPolicy,
+    async_runtime::{Select2, watch::WatchReceiver},
 };
 use parking_lot::Mutex;
 use storage::{
@@ -189,7 +191,10 @@ impl<R: Runtime> NodeOn<R> {
             tracing::error!(%fault, "the node is read-only");
         }
         let closed = Mutex::new(false);
-        Ok(Arc::new(Self { key, chain, state, blocks, founded, running, read_only, closed }))
+        let node =
+            Arc::new(Self { key, chain, state, blocks, founded, running, read_only, closed });
+        disk::watch(&node);
+        Ok(node)
     }
 
     /// The state, for reading.
@@ -215,14 +220,19 @@ impl<R: Runtime> NodeOn<R> {
 
     /// How the node is.
     pub fn status(&self) -> Status {
-        let leads = self.running.as_ref().is_some_and(|running| {
-            running.raft.server_metrics().borrow_watched().state == ServerState::Leader
-        });
         let bytes = self.blocks.bytes().unwrap_or(0);
-        Status { head: self.state.head(), leads, read_only: self.fault(), bytes }
+        let read_only = self.fault().or_else(|| self.blocks.full());
+        Status { head: self.state.head(), leads: self.leads(), read_only, bytes }
     }
 
-    /// Why nothing can be written, if so.
+    fn leads(&self) -> bool {
+        let leader = |running: &Running<R>| {
+            running.raft.server_metrics().borrow_watched().state == ServerState::Leader
+        };
+        self.running.as_ref().is_some_and(leader) && self.fault().is_none()
+    }
+
+    /// Why nothing can be written any more, if so. A full disk may have room again.
     fn fault(&self) -> Option<Fault> {
         let ended = || self.running.as_ref().and_then(|running| running.sequencer.ended());
         self.read_only.clone().or_else(|| self.blocks.stopped()).or_else(ended)
@@ -284,6 +294,12 @@ impl<R: Runtime> Order for NodeOn<R> {
         let queued = match (self.fault(), &self.running) {
             (Some(Fault::DiskFull { .. }), _) => Err(storage::Shortage::Disk.into()),
             (Some(fault), _) => Err(fault.into()),
+            // A leader that isn't stuck tries for each block.
+            (None, Some(_))
+                if self.blocks.full().is_some() && (self.blocks.is_stuck() || !self.leads()) =>
+            {
+                Err(storage::Shortage::Disk.into())
+            }
             (None, Some(running)) => match vouched() {
                 Ok(hash) => running.sequencer.submit(transaction, hash),
                 Err(refusal) => Err(refusal.into()),
@@ -380,12 +396,13 @@ impl Begin<'_> {
             if raft.metrics().borrow_watched().state != ServerState::Leader {
                 elect(raft.clone()).await.map_err(|error| start_fault(blocks, &error))?;
             }
-            let leads = R::Tasks::timeout(ELECTION, leads(&raft)).await;
+            let leads = R::Tasks::timeout(ELECTION, leads(&raft, blocks)).await;
             leads
                 .map_err(|error| start_fault(blocks, &error))?
                 .map_err(|fault| blocks.stopped().unwrap_or(fault))?;
         }
-        let door = Door { raft: raft.clone(), blocks: Arc::clone(blocks), chain };
+        let taken = AtomicU64::new(0);
+        let door = Door { raft: raft.clone(), blocks: Arc::clone(blocks), chain, taken };
         let blocks = Arc::clone(blocks);
         let parts =
             Parts { raft: raft.clone(), state, blocks, clock, proposer: key.member(), bounds };
@@ -400,12 +417,17 @@ fn elect<R: Runtime>(
     Box::pin(async move { raft.trigger().elect(false).await })
 }
 
-/// Waits until this node leads.
-async fn leads<R: Runtime>(raft: &Raft<Types<R>, StateMachine>) -> Result<(), Fault> {
+/// Waits until this node leads, or finds no place on the disk to do so.
+async fn leads<R: Runtime>(
+    raft: &Raft<Types<R>, StateMachine>,
+    blocks: &BlockFile,
+) -> Result<(), Fault> {
     let mut known = raft.server_metrics();
-    while known.borrow_watched().state != ServerState::Leader {
-        let ended = |_| Fault::Internal("consensus ended while it began".to_owned());
-        known.changed().await.map_err(ended)?;
+    while known.borrow_watched().state != ServerState::Leader && !blocks.is_stuck() {
+        let pause = R::Tasks::sleep(Duration::from_millis(50));
+        if let Select2::First(Err(_)) = R::Tasks::select2(known.changed(), pause).await {
+            return Err(Fault::Internal("consensus ended while it began".to_owned()));
+        }
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 pub(crate) mod link;
 pub(crate) mod places;
 pub(crate) mod record;
+mod shared;
 mod turns;
 pub(crate) mod watermark;
 mod writer;
@@ -15,11 +16,10 @@ mod writer;
 pub(crate) mod tests;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::Ordering,
         mpsc::{Receiver, Sender, channel},
     },
     thread::JoinHandle,
@@ -34,11 +34,11 @@ pub use crate::recovery::Cut;
 use crate::{
     BlockSource, Damage, Disk, Fault,
     disk::LockGuard,
-    recovery::{self, Position, Recovered, Segment, Window},
+    recovery::{self, Position, Segment, Window},
     verify, vote,
 };
-use link::Link;
 use places::Places;
+use shared::{Found, Shared};
 use watermark::Watermark;
 use writer::{Command, Writer};
 
@@ -111,41 +111,6 @@ impl fmt::Debug for BlockFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BlockFile").field("tip", &self.tip()).finish_non_exhaustive()
     }
-}
-
-/// What readers and the writer share.
-pub(crate) struct Shared {
-    inner: RwLock<Inner>,
-    /// Bytes that have their place on disk behind the last record, consensus' own share left out.
-    room: AtomicU64,
-}
-
-struct Inner {
-    segments: Vec<Segment>,
-    /// Height of the first position.
-    first: u64,
-    /// Where each block is that has been written and synced.
-    positions: Vec<Position>,
-    /// The newest blocks, in order, also those not yet written.
-    recent: VecDeque<Arc<Block>>,
-    recent_bytes: u64,
-    /// Blocks from this height on stay in memory, whatever the bounds say: they are about to be applied.
-    needed: u64,
-    /// The newest block, written or not.
-    link: Option<Link>,
-    /// The chain's end before each block that isn't written yet, with the block's height; and before the last
-    /// one that is.
-    ends: VecDeque<(u64, Tip)>,
-    written_end: Option<(u64, Tip)>,
-    damage: BTreeMap<u64, Damage>,
-    stopped: Option<Fault>,
-}
-
-/// What is left of the files after a truncation.
-pub(crate) struct Truncation {
-    removed: Vec<Segment>,
-    last: Option<Segment>,
-    end: u64,
 }
 
 impl BlockFile {
@@ -272,6 +237,25 @@ impl BlockFile {
     /// Why nothing is written any more, if that is so.
     pub fn stopped(&self) -> Option<Fault> {
         self.shared.stopped()
+    }
+
+    /// Why nothing finds place on the disk, if that was so the last time it was tried.
+    pub fn full(&self) -> Option<Fault> {
+        self.shared.full()
+    }
+
+    /// Whether what was appended, or the vote, waits until the disk has place for it.
+    pub fn is_stuck(&self) -> bool {
+        self.shared.inner.read().stuck
+    }
+
+    /// Tries again what found no place on the disk; see [`Self::full`].
+    ///
+    /// # Errors
+    /// The file has stopped or is damaged.
+    pub fn try_again(&self) -> Result<(), Fault> {
+        let wanted = self.shared.inner.read().full.as_ref().map(|(_, bytes)| *bytes);
+        wanted.map_or(Ok(()), |bytes| self.reserve(bytes, Box::new(drop)))
     }
 
     /// Bytes of all segments, with the place kept ahead.
@@ -516,242 +500,4 @@ fn read_at(
         return Err(damaged(format!("its header says height {}", block.header.height.0)));
     }
     Ok(block)
-}
-
-enum Found {
-    Recent(Arc<Block>),
-    Written(Segment, Position),
-    Damaged(Damage),
-    Nothing,
-}
-
-impl Inner {
-    fn find(&self, height: u64) -> Found {
-        let Some(next) = self.next_height() else { return Found::Nothing };
-        if height >= next || height < self.first {
-            return Found::Nothing;
-        }
-        if let Some(damage) = self.damage.get(&height) {
-            return Found::Damaged(damage.clone());
-        }
-        let oldest = next - self.recent.len() as u64;
-        let recent = height.checked_sub(oldest).and_then(|index| usize::try_from(index).ok());
-        if let Some(block) = recent.and_then(|index| self.recent.get(index)) {
-            return Found::Recent(Arc::clone(block));
-        }
-        let position = usize::try_from(height - self.first)
-            .ok()
-            .and_then(|index| self.positions.get(index).copied());
-        let segment = position.and_then(|it| self.segments.get(it.segment as usize));
-        match (segment, position) {
-            (Some(segment), Some(position)) => Found::Written(segment.clone(), position),
-            _ => Found::Nothing,
-        }
-    }
-}
-
-impl Shared {
-    fn new(recovered: Recovered) -> Self {
-        Self {
-            inner: RwLock::new(Inner {
-                segments: recovered.segments,
-                first: recovered.first,
-                positions: recovered.positions,
-                recent: VecDeque::new(),
-                recent_bytes: 0,
-                needed: u64::MAX,
-                link: recovered.link,
-                ends: VecDeque::new(),
-                written_end: None,
-                damage: recovered.damage,
-                stopped: None,
-            }),
-            room: AtomicU64::new(0),
-        }
-    }
-
-    pub(crate) fn stopped(&self) -> Option<Fault> {
-        self.inner.read().stopped.clone()
-    }
-
-    /// Notes the first fault, after which nothing is written.
-    pub(crate) fn stop(&self, fault: &Fault) {
-        let mut inner = self.inner.write();
-        if inner.stopped.is_none() {
-            tracing::error!(%fault, "this node takes no more writes");
-            inner.stopped = Some(match fault {
-                // Kept as it is, so that clients hear of the full disk.
-                Fault::DiskFull { .. } => fault.clone(),
-                _ => Fault::Stopped { reason: fault.to_string() },
-            });
-        }
-    }
-
-    fn writable(&self) -> Result<(), Fault> {
-        self.inner.read().writable()
-    }
-
-    /// Shows blocks to readers before they are written.
-    fn accept(&self, blocks: &[Arc<Block>]) -> Result<(), Fault> {
-        let mut inner = self.inner.write();
-        inner.writable()?;
-        let mut link = inner.link.clone();
-        let mut ends = Vec::with_capacity(blocks.len());
-        for block in blocks {
-            if let Some(tip) = link.as_ref().and_then(Link::whole) {
-                ends.push((block.header.height.0, tip.clone()));
-            }
-            let linked = match &mut link {
-                Some(link) => link.advance(&block.header).map(drop),
-                None => Link::begin(&block.header).map(|begun| link = Some(begun)),
-            };
-            linked.map_err(|error| Fault::Internal(error.to_string()))?;
-        }
-        if inner.link.is_none()
-            && let Some(block) = blocks.first()
-        {
-            inner.first = block.header.height.0;
-        }
-        inner.recent.extend(blocks.iter().cloned());
-        inner.ends.extend(ends);
-        inner.link = link;
-        Ok(())
-    }
-
-    /// Notes where blocks were written, and forgets the oldest ones in memory.
-    fn show(&self, positions: &[Position], options: &Options) {
-        let mut inner = self.inner.write();
-        inner.positions.extend_from_slice(positions);
-        inner.recent_bytes += positions.iter().map(|it| u64::from(it.length)).sum::<u64>();
-        let written = inner.first + inner.positions.len() as u64;
-        while inner.ends.front().is_some_and(|(height, _)| *height < written) {
-            inner.written_end = inner.ends.pop_front();
-        }
-        inner.forget(options);
-    }
-
-    /// Where the blocks from a height on are that are written, and the chain's end before the last one; `None`
-    /// if there is nothing to note.
-    fn unnoted(&self, from: u64) -> Option<(Vec<Position>, Tip)> {
-        let inner = self.inner.read();
-        let (height, before) = inner.written_end.as_ref()?;
-        let written = inner.positions.len() as u64;
-        if inner.first > 0 || height + 1 != written {
-            return None;
-        }
-        let rest = inner.positions.get(usize::try_from(from).ok()?..)?;
-        Some((rest.to_vec(), before.clone()))
-    }
-
-    fn has_no_segment(&self) -> bool {
-        self.inner.read().segments.is_empty()
-    }
-
-    fn last_file(&self) -> Result<Segment, Fault> {
-        let last = self.inner.read().segments.last().cloned();
-        last.ok_or_else(|| Fault::Internal("no segment is open".to_owned()))
-    }
-
-    /// Index and salt of the last segment.
-    fn last_segment(&self) -> Result<(u32, u64), Fault> {
-        let inner = self.inner.read();
-        let index = u32::try_from(inner.segments.len()).unwrap_or(u32::MAX).checked_sub(1);
-        let salt = inner.segments.last().map(|segment| segment.header.salt);
-        index.zip(salt).ok_or_else(|| Fault::Internal("no segment is open".to_owned()))
-    }
-
-    fn next_segment_number(&self) -> u32 {
-        self.inner.read().segments.last().map_or(0, |segment| segment.header.number + 1)
-    }
-
-    fn push_segment(&self, segment: Segment) {
-        self.inner.write().segments.push(segment);
-    }
-
-    /// What a truncation to `next` heights removes; `None` when there is nothing to do.
-    fn truncation(&self, next: u64) -> Option<Truncation> {
-        let inner = self.inner.read();
-        let written = inner.first + inner.positions.len() as u64;
-        if inner.link.is_none() || next >= written {
-            return None;
-        }
-        let position = usize::try_from(next.saturating_sub(inner.first))
-            .ok()
-            .and_then(|index| inner.positions.get(index).copied())?;
-        let index = position.segment as usize;
-        // A segment whose first block goes, goes as a whole.
-        let whole = position.offset() == record::SEGMENT_HEADER;
-        let kept = if whole { index } else { index + 1 };
-        let removed = inner.segments.get(kept..).unwrap_or_default().to_vec();
-        let last = kept.checked_sub(1).and_then(|last| inner.segments.get(last)).cloned();
-        let end = if whole { inner.end_of(kept) } else { position.offset() };
-        Some(Truncation { removed, last, end })
-    }
-
-    fn truncate(&self, next: u64, removed: usize) -> Result<(), Fault> {
-        let mut inner = self.inner.write();
-        let segments = inner.segments.len() - removed;
-        inner.segments.truncate(segments);
-        let oldest = inner.next_height().unwrap_or(0) - inner.recent.len() as u64;
-        let kept = usize::try_from(next.saturating_sub(inner.first)).unwrap_or(0);
-        inner.positions.truncate(kept);
-        let left = usize::try_from(next.saturating_sub(oldest)).unwrap_or(0);
-        inner.recent.truncate(left);
-        let skip = inner.positions.len().saturating_sub(inner.recent.len());
-        inner.recent_bytes = inner.positions.iter().skip(skip).map(|it| u64::from(it.length)).sum();
-        let (segments, positions) = (inner.segments.clone(), inner.positions.clone());
-        drop(inner);
-        let link = recovery::relink(&segments, &positions)?;
-        let mut inner = self.inner.write();
-        (inner.link, inner.written_end) = (link, None);
-        inner.ends.clear();
-        Ok(())
-    }
-}
-
-impl Inner {
-    /// Forgets the oldest blocks in memory that are written and not needed, down to the bounds.
-    fn forget(&mut self, options: &Options) {
-        let written = self.first + self.positions.len() as u64;
-        let next = self.next_height().unwrap_or(0);
-        let mut oldest = next - self.recent.len() as u64;
-        while oldest < written.min(self.needed)
-            && (written - oldest > options.recent as u64
-                || self.recent_bytes > options.recent_bytes)
-        {
-            let index = usize::try_from(oldest - self.first).unwrap_or(usize::MAX);
-            let length = self.positions.get(index).map_or(0, |it| u64::from(it.length));
-            self.recent_bytes = self.recent_bytes.saturating_sub(length);
-            self.recent.pop_front();
-            oldest += 1;
-        }
-    }
-
-    /// The height that must come next; `None` when any may.
-    fn next_height(&self) -> Option<u64> {
-        match &self.link {
-            Some(link) => Some(link.tip().height.0 + 1),
-            // Nothing follows an unreadable end.
-            None if self.positions.is_empty() => None,
-            None => Some(self.first + self.positions.len() as u64),
-        }
-    }
-
-    fn writable(&self) -> Result<(), Fault> {
-        if let Some(fault) = &self.stopped {
-            return Err(fault.clone());
-        }
-        match self.damage.values().next() {
-            Some(damage) => Err(Fault::Damaged(damage.clone())),
-            None => Ok(()),
-        }
-    }
-
-    /// Where the last record ends in the segment before index `kept`.
-    fn end_of(&self, kept: usize) -> u64 {
-        self.positions.iter().rev().find(|it| (it.segment as usize) < kept).map_or(0, |it| {
-            let length = u64::from(it.length) + record::RECORD_HEADER as u64;
-            it.offset() + record::padded(length)
-        })
-    }
 }

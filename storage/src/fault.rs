@@ -113,6 +113,11 @@ impl Fault {
         }
     }
 
+    /// Makes a fault of a failed sync: whatever the system's answer, a full disk too, it is never tried again.
+    pub fn sync(operation: impl Into<String>, source: io::Error) -> Self {
+        Self::Io { operation: operation.into(), source: Arc::new(source) }
+    }
+
     /// The height of the damaged block, if this is damage to one.
     pub fn damaged_height(&self) -> Option<Height> {
         match self {

@@ -369,7 +369,11 @@ fn settle(scan: &mut Scan, preallocate: u64) -> Result<(), Fault> {
     let fault = |error| Fault::io(format!("cut {}", segment.name), error);
     segment.file.set_len(offset).map_err(fault)?;
     segment.file.sync_data().map_err(fault)?;
-    segment.file.preallocate(offset.next_multiple_of(preallocate.max(8))).map_err(fault)?;
+    match segment.file.preallocate(offset.next_multiple_of(preallocate.max(8))).map_err(fault) {
+        // Of use later, and not needed for reading.
+        Ok(()) | Err(Fault::DiskFull { .. }) => {}
+        Err(fault) => return Err(fault),
+    }
     scan.out.end = offset;
     scan.out.cut = Some(Cut { file: segment.name.clone(), offset, height: Height(scan.expected) });
     let known = usize::try_from(scan.out.noted.0).unwrap_or(usize::MAX);

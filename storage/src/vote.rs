@@ -19,7 +19,7 @@ pub(crate) const NAME: &str = "vote";
 const NEW: &str = "vote.new";
 const MAGIC: &[u8; 4] = b"SVOT";
 
-/// Replaces the vote; safe when it returns.
+/// Replaces the vote; safe when it returns. [`Fault::DiskFull`] means that nothing has changed: it may be tried again.
 pub(crate) fn save(disk: &dyn Disk, vote: &[u8]) -> Result<(), Fault> {
     let fault = |error| Fault::io(format!("write {NAME}"), error);
     let length = u16::try_from(vote.len())
@@ -34,9 +34,10 @@ pub(crate) fn save(disk: &dyn Disk, vote: &[u8]) -> Result<(), Fault> {
     let file = disk.open(NEW, true).map_err(fault)?;
     file.set_len(0).map_err(fault)?;
     file.write_at(&bytes, 0).map_err(fault)?;
-    file.sync_data().map_err(fault)?;
+    let failed = |error| Fault::sync(format!("sync {NAME}"), error);
+    file.sync_data().map_err(failed)?;
     disk.rename(NEW, NAME).map_err(fault)?;
-    disk.sync_dir().map_err(fault)
+    disk.sync_dir().map_err(failed)
 }
 
 /// The vote that was saved last, if one was.

@@ -53,6 +53,7 @@ enum Reply {
     LeadNotFlushed { expected: Option<Place>, actual: Option<Place> },
     ReadPoint(u64),
     NotLeading,
+    NoRoom,
 }
 
 /// A question, as consensus has it.
@@ -73,6 +74,8 @@ pub(crate) enum Answer<R: Runtime> {
     Lead(Result<(), TransferLeaderError<Types<R>>>),
     /// The height up to which a reader has to be; nothing from one that doesn't lead.
     ReadPoint(Option<u64>),
+    /// The blocks find no place on the disk, and are as good as never sent.
+    NoRoom,
 }
 
 fn place(id: &EntryId) -> Place {
@@ -226,6 +229,7 @@ impl<R: Runtime> Answer<R> {
             }
             Self::ReadPoint(Some(height)) => Reply::ReadPoint(*height),
             Self::ReadPoint(None) => Reply::NotLeading,
+            Self::NoRoom => Reply::NoRoom,
         })
     }
 
@@ -252,6 +256,7 @@ impl<R: Runtime> Answer<R> {
             }
             Reply::ReadPoint(height) => Self::ReadPoint(Some(height)),
             Reply::NotLeading => Self::ReadPoint(None),
+            Reply::NoRoom => Self::NoRoom,
         })
     }
 }

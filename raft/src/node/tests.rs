@@ -199,9 +199,10 @@ async fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
         }
     };
     assert!(matches!(refused, SubmitError::Busy(storage::Shortage::Disk)), "{refused:?}");
-    assert!(node.status().read_only.is_none());
+    assert!(matches!(node.status().read_only, Some(Fault::DiskFull { .. })), "{:?}", node.status());
     simulated.set_capacity(None);
     node.submit(schema(&node, number, None)).await.unwrap();
+    assert!(node.status().read_only.is_none());
     node.shutdown().await;
 }
 
@@ -218,14 +219,20 @@ async fn a_node_starts_on_a_full_disk() {
     assert!(node.state().find_transaction(receipt.id).unwrap().is_some());
     node.shutdown().await;
     drop(node);
-    // Not even the vote is left, and there is no room for a new one: it can be read.
+    // Not even the vote is left, and there is no room for a new one, nor any that is kept: it can be read.
     Disk::remove(&simulated, "vote").unwrap();
-    simulated.set_capacity(Some(simulated.used()));
+    simulated.set_capacity(Some(0));
     let node = open(&disk).await.unwrap();
     assert!(matches!(node.status().read_only, Some(Fault::DiskFull { .. })), "{:?}", node.status());
     assert!(node.state().find_transaction(receipt.id).unwrap().is_some());
     let outcome = node.submit(schema(&node, 2, None)).await;
     assert!(matches!(outcome, Err(SubmitError::Busy(storage::Shortage::Disk))), "{outcome:?}");
+    // With room it takes the lead, and transactions.
+    simulated.set_capacity(None);
+    while !node.status().leads || node.status().read_only.is_some() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    node.submit(schema(&node, 2, None)).await.unwrap();
     node.shutdown().await;
 }
 

@@ -237,16 +237,23 @@ pub(crate) async fn watch(cluster: Arc<Cluster>, history: Shared, until: Duratio
 pub(crate) async fn probe(cluster: &Cluster, history: &Shared) -> Option<Receipt> {
     let begun = now();
     while now() < begun + Duration::from_secs(30) {
-        if let Some(leader) = cluster.leader() {
-            let number = history.lock().number();
-            let fresh = i64::try_from(number).unwrap();
-            let operations = vec![Operation::Insert { table: TABLE, row: row(fresh, 0) }];
-            let key = format!("k{number}");
-            if let Told::Done(receipt) = write(cluster, history, leader, &key, operations).await {
-                return Some(receipt);
-            }
+        if let Some(leader) = cluster.leader()
+            && let Some(receipt) = write_once(cluster, history, leader).await
+        {
+            return Some(receipt);
         }
         sleep(Duration::from_millis(100)).await;
     }
     None
+}
+
+/// Inserts a row at a machine; nothing if it isn't told that this is done.
+pub(crate) async fn write_once(cluster: &Cluster, history: &Shared, at: usize) -> Option<Receipt> {
+    let number = history.lock().number();
+    let fresh = i64::try_from(number).unwrap();
+    let operations = vec![Operation::Insert { table: TABLE, row: row(fresh, 0) }];
+    match write(cluster, history, at, &format!("k{number}"), operations).await {
+        Told::Done(receipt) => Some(receipt),
+        Told::Nothing | Told::Unknown => None,
+    }
 }

@@ -42,6 +42,8 @@ struct Inner {
     disk: SimulatedDisk,
     /// Whether a sync fails, or will.
     failing: bool,
+    /// Bytes that fit on the disk, if they have a bound.
+    capacity: Option<u64>,
     process: Option<(Node, Alive)>,
 }
 
@@ -88,6 +90,7 @@ impl Cluster {
                 id: 0,
                 disk: SimulatedDisk::new(),
                 failing: false,
+                capacity: None,
                 process: None,
             }),
         };
@@ -152,8 +155,9 @@ impl Cluster {
             bounds: Bounds { eager: 4, ..Bounds::default() },
         };
         let node = NodeOn::<Simulated>::open(disk, start, options).await?;
-        if let Some(fault) = node.status().read_only {
-            return Err(fault);
+        match node.status().read_only {
+            None | Some(Fault::DiskFull { .. }) => {}
+            Some(fault) => return Err(fault),
         }
         self.net.plug(&machine.address, &node, &alive);
         machine.inner.lock().process = Some((Arc::clone(&node), alive));
@@ -209,18 +213,33 @@ impl Cluster {
         alive.store(false, Ordering::Relaxed);
         self.net.unplug(&machine.address);
         (inner.disk, inner.failing) = (disk.after_crash(crash), false);
+        inner.disk.set_capacity(inner.capacity);
         drop(inner);
         // What is left of the process frees its memory.
         spawn(async move { node.shutdown().await });
     }
 
-    /// Lets the next sync of a machine fail.
-    pub(crate) fn fail_sync(&self, at: usize) {
+    /// Lets a sync of a machine fail: 0 is the next.
+    pub(crate) fn fail_sync(&self, at: usize, nth: u64) {
         let mut inner = self.machines[at].inner.lock();
         if inner.process.is_some() {
             inner.failing = true;
-            inner.disk.fail_sync(chance::below(3));
+            inner.disk.fail_sync(nth);
         }
+    }
+
+    /// Leaves so many bytes on a machine's disk.
+    pub(crate) fn fill(&self, at: usize, left: u64) {
+        let mut inner = self.machines[at].inner.lock();
+        inner.capacity = Some(inner.disk.used() + left);
+        inner.disk.set_capacity(inner.capacity);
+    }
+
+    /// Makes room on a machine's disk.
+    pub(crate) fn free(&self, at: usize) {
+        let mut inner = self.machines[at].inner.lock();
+        inner.capacity = None;
+        inner.disk.set_capacity(None);
     }
 
     /// Starts a machine that doesn't run.
@@ -245,6 +264,7 @@ impl Cluster {
         self.net.heal();
         self.net.set_weather(crate::net::Weather::FAIR);
         for at in 0..self.machines.len() {
+            self.free(at);
             if self.machines[at].inner.lock().failing {
                 self.kill(at).await;
             }

@@ -24,6 +24,9 @@ pub(crate) async fn break_things(cluster: Arc<Cluster>, history: Shared, until: 
 async fn one_more(cluster: &Arc<Cluster>) -> &'static str {
     let count = cluster.machines.len();
     let at = chance::index(count);
+    if chance::percent(15) {
+        return break_a_disk(cluster, at);
+    }
     match chance::below(16) {
         0..3 => {
             let victim = cluster.leader().filter(|_| chance::percent(60)).unwrap_or(at);
@@ -85,9 +88,27 @@ async fn one_more(cluster: &Arc<Cluster>) -> &'static str {
             }
             "kill all"
         }
-        _ => {
-            cluster.fail_sync(at);
+        _ => break_a_disk(cluster, at),
+    }
+}
+
+/// What happens to a disk.
+fn break_a_disk(cluster: &Cluster, at: usize) -> &'static str {
+    let victim = cluster.leader().filter(|_| chance::percent(60)).unwrap_or(at);
+    match chance::below(4) {
+        0 => {
+            cluster.fail_sync(at, chance::below(3));
             "failed sync"
+        }
+        1 => {
+            cluster.fill(victim, chance::below(16 << 10));
+            "full disk"
+        }
+        _ => {
+            for machine in 0..cluster.machines.len() {
+                cluster.free(machine);
+            }
+            "room"
         }
     }
 }

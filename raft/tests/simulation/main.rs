@@ -8,6 +8,7 @@ mod chance;
 mod check;
 mod clients;
 mod cluster;
+mod disks;
 mod faults;
 mod machine;
 mod net;

@@ -111,7 +111,7 @@ async fn story() -> Outcome {
 }
 
 /// Waits until all nodes have applied the same, which is all there is.
-async fn converged(cluster: &Cluster) -> bool {
+pub(crate) async fn converged(cluster: &Cluster) -> bool {
     let begun = now();
     while now() < begun + Duration::from_secs(30) {
         let ends: Vec<Option<(Height, Height)>> = (0..cluster.machines.len())

@@ -1,6 +1,6 @@
 //! The block file in ordinary use, on a real and on a simulated disk.
 
-use super::*;
+use super::{link::Link, *};
 use crate::{RealDisk, simulated::SimulatedDisk};
 
 /// Sizes at which segments roll and memory forgets within a few blocks.
@@ -237,17 +237,70 @@ fn room_is_what_fits_without_asking() {
 }
 
 #[test]
-fn a_full_disk_in_a_write_stops_writes_and_not_reads() {
+fn what_finds_no_place_waits_for_it_in_order() {
     let disk = SimulatedDisk::new();
     let file = open(&disk);
-    let all = append(&file, &[100, 100]).unwrap();
+    let mut all = append(&file, &[100, 100]).unwrap();
+    wait(|done| file.save_vote(b"first".to_vec(), done)).unwrap();
     disk.set_capacity(Some(disk.used()));
-    assert!(matches!(append(&file, &[50_000]), Err(Fault::DiskFull { .. })));
-    assert!(matches!(append(&file, &[1]), Err(Fault::DiskFull { .. })));
-    assert_eq!(file.read(Height(1)).unwrap().as_ref(), all.last());
-    drop(file);
+    let (sender, told) = channel();
+    let done = |what: &'static str| -> Done {
+        let sender = sender.clone();
+        Box::new(move |result| sender.send((what, result.is_ok())).unwrap())
+    };
+    for (what, size) in [("large", 50_000), ("small", 1)] {
+        let blocks = blocks(&file, &[size]);
+        file.append(blocks.clone(), done(what)).unwrap();
+        all.extend(blocks);
+    }
+    // Nor does a vote overtake them, and who asks for place is told.
+    file.save_vote(b"second".to_vec(), done("vote")).unwrap();
+    assert!(matches!(wait(|done| file.reserve(10, done)), Err(Fault::DiskFull { .. })));
+    assert!(told.try_recv().is_err() && file.is_stuck() && file.stopped().is_none());
+    assert!(matches!(file.full(), Some(Fault::DiskFull { .. })));
+    assert_eq!(file.durable(), 2);
+    assert_holds(&file, &all);
+    let lost = open(&disk.after_crash(crate::simulated::Crash::KeepAll));
+    assert_holds(&lost, &all[..2]);
+    assert_eq!(lost.vote().as_deref(), Some(&b"first"[..]));
+
     disk.set_capacity(None);
-    assert_holds(&open(&disk), &all);
+    file.try_again().unwrap();
+    let told: Vec<_> = told.iter().take(3).collect();
+    assert_eq!(told, [("large", true), ("small", true), ("vote", true)]);
+    wait(|done| file.reserve(10, done)).unwrap();
+    assert!(file.full().is_none() && !file.is_stuck());
+    drop(file);
+    let file = open(&disk);
+    assert_holds(&file, &all);
+    assert_eq!(file.vote().as_deref(), Some(&b"second"[..]));
+}
+
+#[test]
+fn a_vote_takes_the_place_that_is_kept_for_blocks() {
+    let disk = SimulatedDisk::new();
+    let file = open(&disk);
+    append(&file, &[100]).unwrap();
+    wait(|done| file.reserve(1500, done)).unwrap();
+    disk.set_capacity(Some(disk.used()));
+    wait(|done| file.save_vote(b"first".to_vec(), done)).unwrap();
+    wait(|done| file.save_vote(b"second".to_vec(), done)).unwrap();
+    assert_eq!(file.vote().as_deref(), Some(&b"second"[..]));
+    assert!(file.full().is_none());
+}
+
+#[test]
+fn a_closed_file_leaves_nobody_waiting() {
+    let disk = SimulatedDisk::new();
+    let file = open(&disk);
+    append(&file, &[100]).unwrap();
+    disk.set_capacity(Some(disk.used()));
+    let (sender, told) = channel();
+    file.append(blocks(&file, &[50_000]), Box::new(move |result| drop(sender.send(result))))
+        .unwrap();
+    assert!(wait(|done| file.reserve(10, done)).is_err());
+    file.close();
+    assert!(matches!(told.recv().unwrap(), Err(Fault::DiskFull { .. })));
 }
 
 #[test]

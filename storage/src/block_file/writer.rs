@@ -1,7 +1,8 @@
 //! The one thread that writes blocks: it takes what is queued, writes it as one group, syncs once, and only
 //! then tells who waits. The vote goes through the same queue, so that no write overtakes another.
 //!
-//! A failed write or sync is never retried: the writer stops for good and says why to everyone.
+//! A failed sync is never retried: the writer stops for good and says why to everyone. What finds no place on the disk
+//! before a byte of it is written waits, and all that comes behind it, until there is some.
 
 use std::{
     collections::VecDeque,
@@ -67,6 +68,8 @@ pub(super) struct Writer {
     end: u64,
     allocated: u64,
     group: Group,
+    /// What found no place on the disk, and all that came after it.
+    waiting: VecDeque<Command>,
 }
 
 impl Writer {
@@ -78,8 +81,20 @@ impl Writer {
         next: u64,
         end: u64,
     ) -> Self {
-        let (group, allocated, unnoted) = (Group::default(), 0, 0);
-        Self { shared, disk, options, watermark, places, unnoted, next, end, allocated, group }
+        let (group, waiting, allocated, unnoted) = (Group::default(), VecDeque::new(), 0, 0);
+        Self {
+            shared,
+            disk,
+            options,
+            watermark,
+            places,
+            unnoted,
+            next,
+            end,
+            allocated,
+            group,
+            waiting,
+        }
     }
 
     /// Runs until every sender is gone.
@@ -108,21 +123,42 @@ impl Writer {
 
     /// Does what is asked first, with all that is queued behind it, as one group.
     pub(super) fn group(&mut self, first: Command, commands: &Receiver<Command>) {
-        let mut batch = VecDeque::from([first]);
+        let mut batch = std::mem::take(&mut self.waiting);
+        batch.push_back(first);
         while batch.len() < self.options.group {
             match commands.try_recv() {
                 Ok(command) => batch.push_back(command),
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
             }
         }
-        for command in batch {
-            self.take(command);
+        while let Some(command) = batch.pop_front() {
+            if let Err(unplaced) = self.take(command) {
+                batch.push_front(unplaced);
+                break;
+            }
         }
         self.flush();
+        self.wait(batch);
+    }
+
+    /// Keeps what found no place until there is a next turn. Who only asked for place is told that there is none.
+    fn wait(&mut self, batch: VecDeque<Command>) {
+        for command in batch {
+            match (command, self.shared.full()) {
+                (Command::Reserve { done, .. }, Some(full)) => done(Err(full)),
+                (command, _) => self.waiting.push_back(command),
+            }
+        }
+        self.shared.set_stuck(!self.waiting.is_empty());
     }
 
     /// Nothing more is asked.
     pub(super) fn end(&mut self) {
+        if let Some(full) = self.shared.full() {
+            for command in std::mem::take(&mut self.waiting) {
+                answer(command, &full);
+            }
+        }
         self.settle();
         self.trim();
     }
@@ -152,12 +188,14 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, command: Command) {
+    /// Does what is asked, or gives back what of it finds no place on the disk.
+    fn take(&mut self, command: Command) -> Result<(), Command> {
         if let Some(fault) = self.shared.stopped() {
-            return answer(command, &fault);
+            answer(command, &fault);
+            return Ok(());
         }
         match command {
-            Command::Append { blocks, done } => self.append(&blocks, done),
+            Command::Append { blocks, done } => return self.append(blocks, done),
             Command::Truncate { keep, done } => {
                 self.flush();
                 let result = self.truncate(keep);
@@ -165,13 +203,20 @@ impl Writer {
             }
             Command::Vote { bytes, done } => {
                 self.flush();
-                let result = vote::save(&*self.disk, &bytes);
-                self.finish(result, done);
+                match self.save_vote(&bytes) {
+                    Err(full @ Fault::DiskFull { .. }) => {
+                        self.shared.set_full(Some((full, 0)));
+                        return Err(Command::Vote { bytes, done });
+                    }
+                    result => self.finish(result, done),
+                }
             }
             Command::Reserve { bytes, done } => {
                 self.flush();
                 // Nothing was written: a full disk here stops nobody for good.
-                done(self.reserve(bytes));
+                let result = self.reserve(bytes);
+                self.note_room(bytes, &result);
+                done(result);
             }
             Command::Settle { done } => {
                 self.flush();
@@ -179,6 +224,36 @@ impl Writer {
                 self.finish(result, done);
             }
         }
+        Ok(())
+    }
+
+    /// Says whether the disk is full, after as many bytes were asked for. One that lacks place for a giant only is not.
+    fn note_room(&mut self, bytes: u64, result: &Result<(), Fault>) {
+        let usual = bytes.min(self.options.preallocate);
+        let full = match result {
+            Err(Fault::DiskFull { .. }) if usual < bytes => self.reserve(usual).err(),
+            other => other.clone().err(),
+        };
+        let full = full.filter(|fault| matches!(fault, Fault::DiskFull { .. }));
+        self.shared.set_full(full.map(|fault| (fault, usual)));
+    }
+
+    /// Saves the vote; on a full disk with the place that is kept ahead of the blocks.
+    fn save_vote(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let result = vote::save(&*self.disk, bytes);
+        let (Err(Fault::DiskFull { .. }), Ok(segment)) = (&result, self.shared.last_file()) else {
+            return result;
+        };
+        let before = self.allocated;
+        let cut = segment.file.set_len(self.end);
+        cut.map_err(|error| Fault::io(format!("cut {}", segment.name), error))?;
+        self.allocated = self.end;
+        let result = vote::save(&*self.disk, bytes);
+        if let Err(fault) = self.allocate(&segment, before) {
+            tracing::warn!(%fault, "less place is kept for blocks");
+        }
+        self.tell_room();
+        result
     }
 
     fn finish(&self, result: Result<(), Fault>, done: Done) {
@@ -193,29 +268,48 @@ impl Writer {
         done(result);
     }
 
-    fn append(&mut self, blocks: &[Arc<Block>], done: Done) {
-        for block in blocks {
-            if let Err(fault) = self.add(block) {
-                self.group.done.push(done);
-                return self.fail(&fault);
+    /// Puts blocks into the group; gives back those that find no place on the disk.
+    fn append(&mut self, mut blocks: Vec<Arc<Block>>, done: Done) -> Result<(), Command> {
+        let mut unplaced = None;
+        for (at, block) in blocks.iter().enumerate() {
+            match self.add(block) {
+                Ok(None) => {}
+                Ok(Some(full)) => {
+                    self.shared.set_full(Some((full, 0)));
+                    unplaced = Some(at);
+                    break;
+                }
+                Err(fault) => {
+                    self.group.done.push(done);
+                    self.fail(&fault);
+                    return Ok(());
+                }
             }
+        }
+        if let Some(at) = unplaced {
+            return Err(Command::Append { blocks: blocks.split_off(at), done });
         }
         self.group.done.push(done);
         if self.group.spilled + self.group.bytes.len() as u64 >= self.options.group_bytes {
             self.flush();
         }
+        Ok(())
     }
 
-    /// Puts a block into the group; begins a new segment when this one is full.
-    fn add(&mut self, block: &Block) -> Result<(), Fault> {
+    /// Puts a block into the group, once there is place for it on the disk; gives the fault if there is none.
+    fn add(&mut self, block: &Block) -> Result<Option<Fault>, Fault> {
         let height = block.header.height;
         let body = block.encode();
         let length = record::padded((RECORD_HEADER + body.len()) as u64);
-        if self.shared.has_no_segment()
-            || (self.begun() + length > self.options.segment && self.begun() > SEGMENT_HEADER)
-        {
+        let begins = self.shared.has_no_segment()
+            || (self.begun() + length > self.options.segment && self.begun() > SEGMENT_HEADER);
+        if begins {
             self.write_group()?;
-            self.roll(height)?;
+        }
+        match self.place(height, length, begins) {
+            Ok(()) => {}
+            Err(full @ Fault::DiskFull { .. }) => return Ok(Some(full)),
+            Err(fault) => return Err(fault),
         }
         let (segment, salt) = self.shared.last_segment()?;
         let at = self.begun();
@@ -233,7 +327,16 @@ impl Writer {
         }
         let padding = length - (RECORD_HEADER + body.len()) as u64;
         self.group.bytes.extend((0..padding).map(|_| 0));
-        Ok(())
+        Ok(None)
+    }
+
+    /// Sees to it that a record has its place on the disk; begins a new segment when this one is full.
+    fn place(&mut self, height: Height, length: u64, begins: bool) -> Result<(), Fault> {
+        if begins {
+            self.roll(height)?;
+        }
+        let segment = self.shared.last_file()?;
+        self.allocate(&segment, self.begun() + length)
     }
 
     /// Where the next record goes.
@@ -254,7 +357,6 @@ impl Writer {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let segment = self.shared.last_file()?;
         let at = self.end + self.group.spilled;
-        self.allocate(&segment, at + bytes.len() as u64)?;
         let fault = |error| Fault::io(format!("write {}", segment.name), error);
         segment.file.write_at(bytes, at).map_err(fault)?;
         self.group.spilled += bytes.len() as u64;
@@ -285,7 +387,7 @@ impl Writer {
         }
         self.spill()?;
         let segment = self.shared.last_file()?;
-        let fault = |error| Fault::io(format!("sync {}", segment.name), error);
+        let fault = |error| Fault::sync(format!("sync {}", segment.name), error);
         segment.file.sync_data().map_err(fault)?;
         let positions = std::mem::take(&mut self.group.positions);
         self.next += positions.len() as u64;
@@ -372,8 +474,9 @@ impl Writer {
         let allocated = SEGMENT_HEADER.next_multiple_of(self.options.preallocate.max(8));
         file.preallocate(allocated).map_err(fault)?;
         file.write_at(&header.encode(), 0).map_err(fault)?;
-        file.sync_data().map_err(fault)?;
-        self.disk.sync_dir().map_err(fault)?;
+        let failed = |error| Fault::sync(format!("sync {name}"), error);
+        file.sync_data().map_err(failed)?;
+        self.disk.sync_dir().map_err(failed)?;
         self.close_segment();
         self.shared.push_segment(Segment { header, file, name: name.clone() });
         (self.next, self.end, self.allocated) = (first.0, SEGMENT_HEADER, allocated);
