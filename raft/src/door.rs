@@ -24,6 +24,7 @@ use crate::{
         self,
         messages::{Answer, Request},
     },
+    members::Membership,
     runtime::Runtime,
     state_machine::StateMachine,
     types::{Body, Entry, EntryId, NodeId, Types},
@@ -59,6 +60,7 @@ pub(crate) struct Door<R: Runtime> {
     pub(crate) chain: Hash,
     /// Bytes of blocks that consensus was given, and that it may not have written yet.
     pub(crate) taken: AtomicU64,
+    pub(crate) members: Membership<R>,
 }
 
 impl<R: Runtime> Door<R> {
@@ -99,6 +101,8 @@ impl<R: Runtime> Door<R> {
                 Answer::Lead(answer.map_err(|error| ended(&error))?)
             }
             Request::ReadPoint => Answer::ReadPoint(read_point(&self.raft).await.ok()),
+            Request::Change(change) => Answer::Changed(self.members.change_here(change).await),
+            Request::Progress => Answer::Progress(self.members.progress()),
         };
         answer.encode().map_err(refused)
     }

@@ -7,6 +7,7 @@ mod codec;
 mod door;
 mod flight;
 mod log_store;
+mod members;
 pub mod network;
 pub mod node;
 pub mod runtime;
@@ -18,7 +19,7 @@ mod types;
 
 pub use door::Unanswered;
 pub use network::{Alone, Lane, Network, Unreached};
-pub use node::{Node, NodeOn, Options, Refused, Start, Status};
+pub use node::{Node, NodeOn, Options, Start, Status};
 pub use runtime::{Runtime, Tokio};
 pub use sequencer::Bounds;
 pub use types::{NodeId, Peer};

@@ -14,6 +14,7 @@ use std::{
 };
 
 use futures::{Stream, StreamExt};
+use ledger::Hash;
 use openraft::{
     AnyError, AsyncRuntime, OptionalSend, RaftNetworkFactory, RaftNetworkV2,
     base::{BoxFuture, BoxStream},
@@ -57,11 +58,18 @@ pub trait Network: Send + Sync + fmt::Debug + 'static {
     /// none may arrive altered. Whoever asks sets a limit of time by dropping the future.
     fn ask(
         &self,
+        chain: Hash,
         to: NodeId,
         peer: &Peer,
         lane: Lane,
         message: Vec<u8>,
     ) -> storage::BoxFuture<'static, Result<Vec<u8>, Unreached>>;
+
+    /// The version that a node said it runs, if there was a way to it.
+    fn version(&self, peer: &Peer) -> Option<String> {
+        let _unmet = peer;
+        None
+    }
 }
 
 /// There is no answer: it can't be known whether the message arrived.
@@ -76,6 +84,7 @@ pub struct Alone;
 impl Network for Alone {
     fn ask(
         &self,
+        _chain: Hash,
         _to: NodeId,
         _peer: &Peer,
         _lane: Lane,
@@ -86,14 +95,18 @@ impl Network for Alone {
     }
 }
 
-/// Makes the ways to each node.
+/// Makes the ways to each node of a chain.
 #[derive(Clone, Debug)]
-pub(crate) struct Ways(pub(crate) Arc<dyn Network>);
+pub(crate) struct Ways {
+    pub(crate) network: Arc<dyn Network>,
+    pub(crate) chain: Hash,
+}
 
 /// The way to one node.
 #[derive(Clone, Debug)]
 pub(crate) struct Way {
     network: Arc<dyn Network>,
+    chain: Hash,
     to: NodeId,
     peer: Peer,
     /// Bytes of blocks on their way without an answer.
@@ -128,8 +141,8 @@ fn unreachable_peer<R: Runtime>(error: impl fmt::Display) -> Unreachable<Types<R
 
 impl Ways {
     pub(crate) fn to(&self, to: NodeId, peer: &Peer) -> Way {
-        let (network, under_way) = (Arc::clone(&self.0), Arc::default());
-        Way { network, to, peer: peer.clone(), under_way }
+        let (network, under_way) = (Arc::clone(&self.network), Arc::default());
+        Way { network, chain: self.chain, to, peer: peer.clone(), under_way }
     }
 }
 
@@ -147,7 +160,7 @@ impl Way {
                 Lane::Prompt => None,
                 Lane::Blocks => Some(UnderWay::add(&self.under_way, message.len())),
             };
-            (self.network.ask(self.to, &self.peer, lane, message), under_way)
+            (self.network.ask(self.chain, self.to, &self.peer, lane, message), under_way)
         });
         async move {
             let unreached = |error: &dyn fmt::Display| Unreached(error.to_string());

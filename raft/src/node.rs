@@ -23,17 +23,17 @@ use openraft::{
 };
 use parking_lot::Mutex;
 use storage::{
-    BlockFile, BoxFuture, Clock, Disk, Fault, Head, Index, Order, State, StateConfig, SubmitError,
-    block_file, parallel,
+    BlockFile, BoxFuture, Clock, Disk, Fault, Head, Index, NodeChange, NodeInfo, Order, Refused,
+    State, StateConfig, SubmitError, block_file, parallel,
 };
 use tokio::sync::oneshot;
 
-pub use self::cluster::Refused;
 use self::replay::{Replayed, is_alone, newest_members, own, replay};
 use crate::{
     codec,
     door::Door,
     log_store::{Governance, LogStore},
+    members::Membership,
     network::{Network, Ways},
     runtime::{Runtime, Tokio},
     sequencer::{Bounds, Parts, Sequencer},
@@ -108,6 +108,7 @@ struct Running<R: Runtime> {
     raft: Raft<Types<R>, StateMachine>,
     ways: Ways,
     door: Door<R>,
+    members: Membership<R>,
     sequencer: Sequencer<R>,
 }
 
@@ -311,6 +312,20 @@ impl<R: Runtime> Order for NodeOn<R> {
             queued?.await.unwrap_or(Err(SubmitError::Unknown))
         })
     }
+
+    fn nodes(&self) -> BoxFuture<'static, Vec<NodeInfo>> {
+        let members = self.running.as_ref().map(|running| running.members.clone());
+        Box::pin(async move {
+            match members {
+                Some(members) => members.list().await,
+                None => Vec::new(),
+            }
+        })
+    }
+
+    fn change_nodes(&self, change: NodeChange) -> BoxFuture<'static, Result<NodeId, Refused>> {
+        self.change(change)
+    }
 }
 
 /// Writes the first block: the genesis transactions, with the founder as the single voter. It is the entry
@@ -386,7 +401,7 @@ impl Begin<'_> {
         blocks.need_from(state.next_height());
         let target = Chain { state: Arc::clone(&state), blocks: Arc::clone(blocks) };
         let machine = StateMachine::new(Arc::new(target), last, members);
-        let ways = Ways(network);
+        let ways = Ways { network, chain };
         let raft: Raft<Types<R>, StateMachine> =
             Raft::new(id, Arc::new(config(alone)?), ways.clone(), log, machine)
                 .await
@@ -401,13 +416,19 @@ impl Begin<'_> {
                 .map_err(|error| start_fault(blocks, &error))?
                 .map_err(|fault| blocks.stopped().unwrap_or(fault))?;
         }
-        let taken = AtomicU64::new(0);
-        let door = Door { raft: raft.clone(), blocks: Arc::clone(blocks), chain, taken };
+        let members = Membership::new(raft.clone(), ways.clone(), Arc::clone(&state));
+        let door = Door {
+            raft: raft.clone(),
+            blocks: Arc::clone(blocks),
+            chain,
+            taken: AtomicU64::new(0),
+            members: members.clone(),
+        };
         let blocks = Arc::clone(blocks);
         let parts =
             Parts { raft: raft.clone(), state, blocks, clock, proposer: key.member(), bounds };
         let sequencer = Sequencer::start(parts);
-        Ok(Running { raft, ways, door, sequencer })
+        Ok(Running { raft, ways, door, members, sequencer })
     }
 }
 
@@ -436,9 +457,10 @@ async fn leads<R: Runtime>(
 fn config(alone: bool) -> Result<Config, Fault> {
     let config = Config {
         cluster_name: "stele".to_owned(),
-        heartbeat_interval: 250,
-        election_timeout_min: 1000,
-        election_timeout_max: 2000,
+        // A node whose leader is silent for the greatest time, and then for one between both, wants to lead.
+        heartbeat_interval: 150,
+        election_timeout_min: 600,
+        election_timeout_max: 1200,
         max_payload_entries: 64,
         replication_lag_threshold: u64::MAX,
         snapshot_policy: SnapshotPolicy::Never,

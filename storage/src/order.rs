@@ -9,7 +9,7 @@ use std::pin::Pin;
 use ledger::{Hash, Receipt, Refusal, Transaction};
 use thiserror::Error;
 
-use crate::Fault;
+use crate::{Fault, NodeChange, NodeInfo, Refused};
 
 /// A boxed future, as the crate `futures` names it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -38,6 +38,20 @@ pub trait Order: Send + Sync {
     /// The transaction is handed in when this function returns, not when the future is first polled;
     /// dropping the future doesn't take it back.
     fn submit(&self, transaction: Transaction) -> BoxFuture<'static, Result<Receipt, SubmitError>>;
+
+    /// The nodes that keep the chain, by number; none where there is no such thing.
+    fn nodes(&self) -> BoxFuture<'static, Vec<NodeInfo>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
+    /// Changes the nodes; gives the number of the node that it is about.
+    ///
+    /// # Errors
+    /// [`Refused`]
+    fn change_nodes(&self, change: NodeChange) -> BoxFuture<'static, Result<u64, Refused>> {
+        let why = format!("this node keeps its chain alone: {change:?} is not for it");
+        Box::pin(std::future::ready(Err(Refused::Failed(why))))
+    }
 }
 
 /// Why there is no receipt.

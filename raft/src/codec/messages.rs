@@ -16,6 +16,7 @@ use openraft::{
     },
     vote::RaftVote,
 };
+use storage::{NodeChange, Refused};
 
 use super::{decode_members, ended, entry_id, malformed, take, versioned};
 use crate::{
@@ -39,6 +40,8 @@ enum Question {
     PreVote { vote: Voted, last: Option<Place>, transfer: bool },
     Lead { from: Voted, to: NodeId, last: Option<Place> },
     ReadPoint,
+    Change(NodeChange),
+    Progress,
 }
 
 /// What it answers.
@@ -54,6 +57,8 @@ enum Reply {
     ReadPoint(u64),
     NotLeading,
     NoRoom,
+    Changed(Result<NodeId, Refused>),
+    Progress(Vec<(NodeId, Option<u64>)>),
 }
 
 /// A question, as consensus has it.
@@ -64,6 +69,8 @@ pub(crate) enum Request<R: Runtime> {
     PreVote(VoteRequest<Types<R>>),
     Lead(TransferLeaderRequest<Types<R>>),
     ReadPoint,
+    Change(NodeChange),
+    Progress,
 }
 
 /// An answer, as consensus has it.
@@ -76,6 +83,9 @@ pub(crate) enum Answer<R: Runtime> {
     ReadPoint(Option<u64>),
     /// The blocks find no place on the disk, and are as good as never sent.
     NoRoom,
+    Changed(Result<NodeId, Refused>),
+    /// The height up to which blocks are safe on each node; nothing from one that doesn't lead.
+    Progress(Vec<(NodeId, Option<u64>)>),
 }
 
 fn place(id: &EntryId) -> Place {
@@ -158,6 +168,8 @@ impl<R: Runtime> Request<R> {
                 last: request.last_log_id().map(place),
             },
             Self::ReadPoint => Question::ReadPoint,
+            Self::Change(change) => Question::Change(change.clone()),
+            Self::Progress => Question::Progress,
         };
         encode(&question)
     }
@@ -191,6 +203,8 @@ impl<R: Runtime> Request<R> {
                 Self::Lead(TransferLeaderRequest::new(vote(from), to, ids(last)?))
             }
             Question::ReadPoint => Self::ReadPoint,
+            Question::Change(change) => Self::Change(change),
+            Question::Progress => Self::Progress,
         })
     }
 }
@@ -204,7 +218,7 @@ fn block_bytes(entry: &Entry) -> io::Result<Vec<u8>> {
 
 impl<R: Runtime> Answer<R> {
     /// # Errors
-    /// Never: it writes into memory.
+    /// More bytes than a message may have.
     pub(crate) fn encode(&self) -> io::Result<Vec<u8>> {
         encode(&match self {
             Self::Append(Ok(last)) => Reply::Appended(last.as_ref().map(place)),
@@ -230,6 +244,8 @@ impl<R: Runtime> Answer<R> {
             Self::ReadPoint(Some(height)) => Reply::ReadPoint(*height),
             Self::ReadPoint(None) => Reply::NotLeading,
             Self::NoRoom => Reply::NoRoom,
+            Self::Changed(outcome) => Reply::Changed(outcome.clone()),
+            Self::Progress(all) => Reply::Progress(all.clone()),
         })
     }
 
@@ -257,6 +273,8 @@ impl<R: Runtime> Answer<R> {
             Reply::ReadPoint(height) => Self::ReadPoint(Some(height)),
             Reply::NotLeading => Self::ReadPoint(None),
             Reply::NoRoom => Self::NoRoom,
+            Reply::Changed(outcome) => Self::Changed(outcome),
+            Reply::Progress(all) => Self::Progress(all),
         })
     }
 }

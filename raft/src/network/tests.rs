@@ -36,6 +36,7 @@ struct Wire {
 impl Network for Wire {
     fn ask(
         &self,
+        _chain: Hash,
         _to: NodeId,
         _peer: &Peer,
         _lane: Lane,
@@ -72,7 +73,8 @@ fn request(bytes: usize) -> AppendEntriesRequest<Types<Simulated>> {
 /// How many of some batches of 3 MB are acknowledged, sent at once over a wire of this speed.
 fn acknowledged(batches: usize, speed: u64) -> usize {
     SimRuntime::with_seed(1).block_on(async move {
-        let ways = Ways(Arc::new(Wire { speed, free: AtomicU64::new(0) }));
+        let network = Arc::new(Wire { speed, free: AtomicU64::new(0) });
+        let ways = Ways { network, chain: Hash::default() };
         let mut way = ways.to(1, &Peer::default());
         let input = futures::stream::iter((0..batches).map(|_| request(3_000_000)));
         let option = RPCOption::new(Duration::from_millis(250));

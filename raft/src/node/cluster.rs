@@ -1,14 +1,13 @@
 //! A node among others: what they ask of it, who they are, and where a reader has to be.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use ledger::{Height, PublicKey};
-use openraft::{
-    async_runtime::watch::WatchReceiver,
-    errors::{ClientWriteError, RaftError},
-};
-use storage::BoxFuture;
-use thiserror::Error;
+use openraft::async_runtime::watch::WatchReceiver;
+use storage::{BoxFuture, NodeChange, Refused};
 
 use super::{NodeOn, Running};
 use crate::{
@@ -16,25 +15,11 @@ use crate::{
     door::{self, Unanswered},
     network::Lane,
     runtime::Runtime,
-    types::{NodeId, Peer, Types},
+    types::{NodeId, Peer},
 };
 
 /// How long the leader may take to say where a reader has to be: it asks a quorum.
 const READ_POINT: Duration = Duration::from_secs(1);
-
-/// Why a change of the members, or a read, can't be done now.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Refused {
-    /// Another node leads, or none does.
-    #[error("this node does not lead its chain")]
-    NotLeading,
-    /// The key of a node that is to be admitted is no member's: it could never propose a block.
-    #[error("the node's key is no member's of the chain")]
-    NoMember,
-    /// Something else; it may have been done.
-    #[error("{0}")]
-    Failed(String),
-}
 
 impl<R: Runtime> NodeOn<R> {
     fn takes_part(&self) -> Result<&Running<R>, Refused> {
@@ -57,24 +42,32 @@ impl<R: Runtime> NodeOn<R> {
         self.running.as_ref().map(|running| *running.raft.node_id())
     }
 
+    /// All nodes of the chain, as far as this node knows.
+    pub fn members(&self) -> BTreeMap<NodeId, Peer> {
+        let known = self.running.as_ref().map(|running| running.members.known().0);
+        known.unwrap_or_default()
+    }
+
+    /// The number of the node with this key, as far as this node knows.
+    pub fn number_of(&self, key: &PublicKey) -> Option<NodeId> {
+        let metrics = self.running.as_ref()?.raft.server_metrics();
+        let known = metrics.borrow_watched();
+        let mut nodes = known.membership_config.membership().nodes();
+        nodes.find(|(_, peer)| peer.public_key == key.0).map(|(id, _)| *id)
+    }
+
     /// The voters, as far as this node knows.
     pub fn voters(&self) -> BTreeSet<NodeId> {
         self.running.as_ref().map(|it| it.raft.voter_ids().collect()).unwrap_or_default()
     }
 
-    /// Admits a node: it gets a number that no other has or had, and from now on the blocks, but no vote.
+    /// Changes the nodes, through the leader if this node isn't it.
     ///
     /// # Errors
-    /// [`Refused`]; the number is lost then.
-    pub async fn admit(&self, peer: Peer) -> Result<NodeId, Refused> {
-        let raft = &self.takes_part()?.raft;
-        if self.state.catalog().member_of_hash(PublicKey(peer.public_key).member()).is_none() {
-            return Err(Refused::NoMember);
-        }
-        // A block is made for it, so that its height can be the number.
-        let id = raft.write_blank().await.map_err(refused)?.log_id.index;
-        raft.add_learner(id, peer, false).await.map_err(refused)?;
-        Ok(id)
+    /// [`Refused`]
+    pub fn change(&self, change: NodeChange) -> BoxFuture<'static, Result<NodeId, Refused>> {
+        let members = self.takes_part().map(|running| running.members.clone());
+        Box::pin(async move { members?.change(change).await })
     }
 
     /// Makes these the voters. They must have been admitted; the others keep getting blocks.
@@ -82,20 +75,7 @@ impl<R: Runtime> NodeOn<R> {
     /// # Errors
     /// [`Refused`]
     pub async fn set_voters(&self, voters: BTreeSet<NodeId>) -> Result<(), Refused> {
-        let raft = &self.takes_part()?.raft;
-        raft.change_membership(voters, true).await.map_err(refused).map(drop)
-    }
-
-    /// Hands the lead over to another voter, which takes it when it has all blocks.
-    ///
-    /// # Errors
-    /// [`Refused`]
-    pub fn hand_over(&self, to: NodeId) -> BoxFuture<'static, Result<(), Refused>> {
-        let raft = self.takes_part().map(|running| running.raft.clone());
-        Box::pin(async move {
-            let handed = raft?.trigger().transfer_leader(to).await;
-            handed.map_err(|error| Refused::Failed(error.to_string()))
-        })
+        self.takes_part()?.members.set_voters(voters).await
     }
 
     /// Waits until the state here holds all that was committed anywhere when this was called, and gives a height that
@@ -126,12 +106,5 @@ impl<R: Runtime> NodeOn<R> {
         };
         self.state.wait_applied(Height(height)).await;
         Ok(Height(height))
-    }
-}
-
-fn refused<R: Runtime>(error: RaftError<Types<R>, ClientWriteError<Types<R>>>) -> Refused {
-    match error {
-        RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => Refused::NotLeading,
-        other => Refused::Failed(other.to_string()),
     }
 }

@@ -14,9 +14,10 @@ use ledger::{
     transaction::Signature,
 };
 use parking_lot::Mutex;
-use raft::{Bounds, NodeId, NodeOn, Options, Peer, Refused, Start};
+use raft::{Bounds, NodeId, NodeOn, Options, Start};
 use storage::{
-    BoxFuture, Clock, Disk, Fault, MemoryIndex, Order, StateConfig, block_file,
+    BoxFuture, Clock, Disk, Fault, MemoryIndex, NodeChange, Order, Refused, StateConfig,
+    block_file,
     simulated::{Crash, SimulatedDisk},
 };
 
@@ -105,14 +106,14 @@ impl Cluster {
             cluster.start(0, Start::Found(Box::new(testing::genesis(&member())))).await.unwrap();
         cluster.chain = founder.chain();
         let mut voters = BTreeSet::from([0]);
-        let stranger = Peer { address: String::new(), public_key: [9; 32] };
-        assert_eq!(founder.admit(stranger).await, Err(Refused::NoMember));
+        let stranger = NodeChange::Admit { address: String::new(), public_key: [9; 32] };
+        assert_eq!(founder.change(stranger).await, Err(Refused::NoMember));
         for at in 1..cluster.machines.len() {
             let machine = &cluster.machines[at];
             let public_key = NodeKey::from_bytes(&machine.key).public().0;
             founder.submit(new_member(&machine.address, at)).await.unwrap();
-            let peer = Peer { address: machine.address.clone(), public_key };
-            let id = founder.admit(peer).await.unwrap();
+            let node = NodeChange::Admit { address: machine.address.clone(), public_key };
+            let id = founder.change(node).await.unwrap();
             assert!(voters.insert(id), "a number was given twice");
             machine.inner.lock().id = id;
             let start = Start::Join { chain: cluster.chain, node: id };

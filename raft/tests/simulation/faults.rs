@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use storage::NodeChange;
+
 use crate::{
     chance,
     clients::Shared,
@@ -78,7 +80,7 @@ async fn one_more(cluster: &Arc<Cluster>) -> &'static str {
             if let Some(leader) = cluster.leader()
                 && let Some((node, _)) = cluster.node(leader)
             {
-                drop(node.hand_over(cluster.id(at)).await);
+                drop(node.change(NodeChange::HandOver(cluster.id(at))).await);
             }
             "hand over"
         }

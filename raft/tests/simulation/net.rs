@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use ledger::Hash;
 use parking_lot::Mutex;
 use raft::{Lane, Network, NodeId, NodeOn, Peer, Unreached};
 use storage::BoxFuture;
@@ -139,6 +140,7 @@ pub(crate) struct Plug {
 impl Network for Plug {
     fn ask(
         &self,
+        _chain: Hash,
         _to: NodeId,
         peer: &Peer,
         lane: Lane,
