@@ -8,6 +8,7 @@
 
 mod bounds;
 mod client;
+mod cluster;
 mod concurrent;
 mod copy;
 mod crash;

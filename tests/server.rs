@@ -47,11 +47,40 @@ impl Server {
         this
     }
 
+    /// A new node that joins the chain of others, and which they admit while it waits for that.
+    pub(crate) fn start_joining(
+        arguments: &[&str],
+        secret: u8,
+        admit: impl FnOnce() + Send,
+    ) -> Self {
+        let dir = TempDir::with_prefix("stele-test-").expect("a temporary directory");
+        let mut this = Self {
+            child: None,
+            dir,
+            port: free_port(),
+            arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
+            last_start: Duration::ZERO,
+        };
+        std::fs::create_dir(this.data()).expect("a directory");
+        let secret = format!("{secret:02x}").repeat(32);
+        std::fs::write(this.data().join("node.key"), secret).expect("a key");
+        std::thread::scope(|scope| {
+            scope.spawn(admit);
+            this.start_again();
+        });
+        this
+    }
+
     /// Starts the stopped server on what its directory holds.
     pub(crate) fn start_again(&mut self) {
         if let Err(why) = self.try_start() {
             panic!("stele did not get ready: {why}");
         }
+    }
+
+    /// From the next start on it gets these arguments.
+    pub(crate) fn set_arguments(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(|a| (*a).to_owned()).collect();
     }
 
     /// Starts the stopped server; what it said if it didn't get ready.

@@ -92,6 +92,12 @@ struct Start {
     /// The address for PostgreSQL clients [default: 127.0.0.1:5433].
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
+    /// The address for other nodes of the chain.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    peer_listen: Option<String>,
+    /// Join the chain of the node that is reached there by other nodes, instead of making a new one.
+    #[arg(long, value_name = "[CHAIN@]HOST:PORT")]
+    join: Option<String>,
     /// Sessions open at once [default: 100].
     #[arg(long, value_name = "COUNT")]
     max_sessions: Option<usize>,
@@ -136,6 +142,8 @@ impl Start {
         };
         put("data", path(&self.data));
         put("listen", self.listen.clone());
+        put("peer_listen", self.peer_listen.clone());
+        put("join", self.join.as_ref().map(|target| format!("{target:?}")));
         put("max_sessions", self.max_sessions.map(|count| count.to_string()));
         put("require_tls", self.require_tls.then(|| "true".to_owned()));
         put("tls_certificate", path(&self.tls_certificate));

@@ -40,6 +40,13 @@ settings! {
     data: PathBuf = PathBuf::from("stele-data");
     /// The address and port for PostgreSQL clients. `0.0.0.0:5433` lets other machines in.
     listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 5433));
+    /// The address and port where other nodes of the chain reach this one. Without it the node is alone.
+    peer_listen: Option<SocketAddr> = None;
+    /// What other nodes are told to reach this one by, `host:port`, if that is another than `peer_listen`.
+    peer_address: Option<String> = None;
+    /// A node of the chain that this one is to join, `host:port` of its `peer_address`; or `CHAIN@host:port`, to join no
+    /// other chain than that one. Of use while there is no chain in `data`.
+    join: Option<String> = None;
     /// Sessions open at once; a client past this gets SQLSTATE `53300`. The last three are for superusers.
     max_sessions: usize = 100;
     /// The longest message that a client may send: a statement, a parameter set, a piece of COPY data.
@@ -108,6 +115,15 @@ impl Config {
         anyhow::ensure!(
             self.tls_certificate.is_some() == self.tls_key.is_some(),
             "tls_certificate and tls_key are set together or not at all"
+        );
+        anyhow::ensure!(
+            self.peer_listen.is_some() || (self.join.is_none() && self.peer_address.is_none()),
+            "join and peer_address need peer_listen: other nodes have to reach this one"
+        );
+        anyhow::ensure!(
+            self.peer_address.is_some()
+                || self.peer_listen.is_none_or(|listen| !listen.ip().is_unspecified()),
+            "peer_listen is every address of this machine: peer_address says which one others use"
         );
         anyhow::ensure!(self.max_sessions > 0, "max_sessions is at least 1");
         anyhow::ensure!(

@@ -7,12 +7,14 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use ledger::NodeKey;
+use ledger::{Hash, NodeKey};
 
 use crate::pg::tls;
 
 /// The node's Ed25519 key, 64 hex digits.
 const KEY: &str = "node.key";
+/// Which chain the data are of, 64 hex digits.
+const CHAIN: &str = "chain";
 /// The certificate that the node makes for itself.
 const CERTIFICATE: &str = "tls.crt";
 /// Its key.
@@ -44,7 +46,36 @@ pub fn node_key(data: &Path, new: bool) -> anyhow::Result<NodeKey> {
     }
 }
 
-fn from_hex(text: &str) -> Option<[u8; 32]> {
+/// The chain that the data were of when it was noted.
+///
+/// # Errors
+/// When the file can't be read, or holds something else.
+pub fn noted_chain(data: &Path) -> anyhow::Result<Option<Hash>> {
+    let path = data.join(CHAIN);
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            let chain = from_hex(text.trim());
+            let chain = chain.with_context(|| format!("{} names no chain", path.display()))?;
+            Ok(Some(Hash(chain)))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("can't read {}", path.display())),
+    }
+}
+
+/// Notes which chain the data are of, unless that is noted.
+///
+/// # Errors
+/// When it can't be written.
+pub fn note_chain(data: &Path, chain: Hash) -> anyhow::Result<()> {
+    if noted_chain(data)? == Some(chain) {
+        return Ok(());
+    }
+    write_file(&data.join(CHAIN), format!("{chain}\n").as_bytes(), 0o644)
+}
+
+/// 32 bytes that are written as 64 hex digits.
+pub(crate) fn from_hex(text: &str) -> Option<[u8; 32]> {
     if text.len() != 64 || !text.is_ascii() {
         return None;
     }

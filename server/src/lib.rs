@@ -6,5 +6,6 @@ pub mod evidence;
 pub mod identity;
 pub mod inspect;
 pub mod node;
+pub mod peers;
 pub mod pg;
 pub mod verify;

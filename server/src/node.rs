@@ -17,8 +17,11 @@ use crate::config::Config;
 use crate::identity;
 use crate::pg::{self, Limits, Phase, Shared};
 
+mod others;
 #[cfg(test)]
 mod tests;
+
+use others::Others;
 
 /// Where the blocks are, below the data directory.
 pub(crate) const BLOCKS: &str = "blocks";
@@ -54,7 +57,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("can't listen on {}", config.listen))?;
     let address = listener.local_addr()?;
-    let house = House::open(&config).await?;
+    let house = tokio::select! {
+        house = House::open(&config) => house?,
+        () = stop.wait() => return Ok(()),
+    };
     let (phase, watched) = watch::channel(Phase::Running);
     let shared = Arc::new(house.shared(&config, watched)?);
     house.greet(address)?;
@@ -86,7 +92,18 @@ impl House {
         make_directory(&config.data)?;
         let blocks = config.data.join(BLOCKS);
         let is_new = !blocks.is_dir() || std::fs::read_dir(&blocks)?.next().is_none();
+        if let Some(chain) = identity::noted_chain(&config.data)?.filter(|_| is_new) {
+            anyhow::bail!(
+                "the blocks of chain {chain} are gone from {}: restore them, or start with another directory as a new node",
+                blocks.display()
+            );
+        }
         let key = identity::node_key(&config.data, is_new)?;
+        let others = Others::listen(config, &key).await?;
+        let joined = match (&others, &config.join) {
+            (Some(others), Some(target)) if is_new => Some(Box::pin(others.join(target)).await?),
+            _ => None,
+        };
         let clock: Arc<dyn Clock> = Arc::new(RealClock);
         let (genesis, password) = genesis(&key, clock.as_ref())?;
         let disk = RealDisk::new(&blocks)
@@ -97,8 +114,8 @@ impl House {
         let index = FjallIndex::open(&config.data.join(INDEX), storage::INDEX_CACHE_BYTES)?;
         let options = raft::Options {
             key: NodeKey::from_bytes(&key.to_bytes()),
-            network: Arc::new(raft::Alone),
-            address: String::new(),
+            network: others.as_ref().map_or_else(|| Arc::new(raft::Alone) as _, Others::network),
+            address: others.as_ref().map_or_else(String::new, |it| it.address().to_owned()),
             clock: Arc::clone(&clock),
             index: Arc::new(index),
             state: StateConfig {
@@ -112,9 +129,21 @@ impl House {
             files: storage::block_file::Options::default(),
             bounds: raft::Bounds::default(),
         };
-        let node = raft::Node::open(Arc::new(disk), raft::Start::Found(Box::new(genesis)), options)
+        let start = others::start(joined.as_ref(), genesis);
+        let node = raft::Node::open(Arc::new(disk), start, options)
             .await
             .with_context(|| format!("can't open the chain in {}", config.data.display()))?;
+        match &others {
+            Some(others) => others.begin(&node, joined.as_ref()),
+            None => anyhow::ensure!(
+                node.members().len() < 2,
+                "the chain has other nodes: peer_listen says where they reach this one"
+            ),
+        }
+        drop(tokio::spawn(others::note_chain(Arc::clone(&node), config.data.clone())));
+        if joined.is_some() {
+            others::catch_up(&node).await;
+        }
         // Only the start that founds the chain sets the role's password.
         let password = if node.founded() { password } else { None };
         Ok(Self { node, key, clock, password })

@@ -1,9 +1,10 @@
 //! The ledger in SQL: blocks, transactions, tables and members as relations of the schema `ledger`; a table as of a
 //! point of the chain, its history, what differs between two points; verification, the signed digest, proofs and
-//! receipts. It reads snapshots and never writes.
+//! receipts; and the nodes that keep the chain. Rows it reads from snapshots, and writes none.
 
 mod chain;
 mod digest;
+mod nodes;
 mod past;
 mod prove;
 mod receipt;
@@ -89,6 +90,7 @@ pub(crate) fn relation(name: &str) -> Option<VirtualTable> {
         "transactions" => chain::transactions(),
         "tables" => chain::tables(),
         "members" => chain::members(),
+        "nodes" => nodes::relation(),
         _ => return None,
     })
 }
@@ -124,7 +126,7 @@ pub(crate) fn functions(schema: Option<&str>, name: &str) -> Vec<Arc<Function>> 
         _ if schema != Some("ledger") => Vec::new(),
         "digest" => vec![digest::function()],
         "receipt" => receipt::functions(),
-        _ => prove::functions(name),
+        _ => prove::functions(name).into_iter().chain(nodes::functions(name)).collect(),
     };
     found.into_iter().map(Arc::new).collect()
 }

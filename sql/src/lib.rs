@@ -16,6 +16,7 @@ pub mod functions;
 mod interrupts;
 mod lazy;
 pub mod ledger_views;
+mod member;
 mod memory;
 mod names;
 mod normal;

@@ -191,7 +191,11 @@ pub(crate) async fn set_value(
     Err(Error::Busy)
 }
 
-async fn submit(
+/// Hands operations in as a transaction of their own, whatever becomes of the one that runs.
+///
+/// # Errors
+/// What keeps it out of the chain.
+pub(crate) async fn submit(
     engine: &Engine,
     asker: Asker<'_>,
     operations: Vec<Operation>,

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ledger::catalog::Sequence;
-use ledger::{Oid, TransactionId};
+use ledger::{Oid, PublicKey, TransactionId};
 use parking_lot::Mutex;
-use storage::{LockOwner, Wait};
+use storage::{LockOwner, NodeChange, Wait};
 use tokio::time::Instant;
 
 use crate::cancel::{Bounds, CancelToken};
@@ -197,16 +197,44 @@ impl SessionShared {
         self.state.lock().advisory.unlock_all(self.engine.state.locks());
     }
 
+    /// Waits for something within a function of a query, as long as the statement may run.
+    ///
+    /// # Errors
+    /// 57014; what is waited for.
+    pub(crate) fn wait<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let bounds = self.state.lock().bounds.clone();
+        block_on(bounds.within(work))
+    }
+
+    /// Changes the nodes that keep the chain; refused, or not known.
+    ///
+    /// # Errors
+    /// 57014.
+    pub(crate) fn change_nodes(
+        &self,
+        change: &NodeChange,
+    ) -> Result<Result<u64, storage::Refused>, Error> {
+        self.wait(async { Ok(self.engine.order.change_nodes(change.clone()).await) })
+    }
+
+    /// Makes a key a member's, unless it is one's already.
+    ///
+    /// # Errors
+    /// 57014; what keeps it out of the chain.
+    pub(crate) fn add_member(&self, name: &str, key: PublicKey) -> Result<(), Error> {
+        let user = self.state.lock().user.clone();
+        self.wait(crate::member::add(&self.engine, Asker { user: &user }, name, key))
+    }
+
     /// `pg_sleep`
     ///
     /// # Errors
     /// 57014.
     pub(crate) fn sleep(&self, time: Duration) -> Result<(), Error> {
-        let bounds = self.state.lock().bounds.clone();
-        block_on(bounds.within(async {
+        self.wait(async {
             tokio::time::sleep(time).await;
             Ok(())
-        }))
+        })
     }
 
     /// `txid_current`: given once for each transaction that asks.
