@@ -25,6 +25,7 @@ use crate::{
         messages::{Answer, Request},
     },
     members::Membership,
+    mend::lend,
     runtime::Runtime,
     state_machine::StateMachine,
     types::{Body, Entry, EntryId, NodeId, Types},
@@ -103,6 +104,7 @@ impl<R: Runtime> Door<R> {
             Request::ReadPoint => Answer::ReadPoint(read_point(&self.raft).await.ok()),
             Request::Change(change) => Answer::Changed(self.members.change_here(change).await),
             Request::Progress => Answer::Progress(self.members.progress()),
+            Request::Blocks(from, to) => Answer::Blocks(lend(&self.blocks, from, to)),
         };
         answer.encode().map_err(refused)
     }

@@ -8,6 +8,7 @@ mod door;
 mod flight;
 mod log_store;
 mod members;
+mod mend;
 pub mod network;
 pub mod node;
 pub mod runtime;
@@ -18,6 +19,7 @@ mod testing;
 mod types;
 
 pub use door::Unanswered;
+pub use mend::Mended;
 pub use network::{Alone, Lane, Network, Unreached};
 pub use node::{Node, NodeOn, Options, Start, Status};
 pub use runtime::{Runtime, Tokio};

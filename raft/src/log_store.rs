@@ -4,11 +4,20 @@
 #[cfg(test)]
 mod tests;
 
-use std::{fmt::Debug, io, ops::RangeBounds, sync::Arc};
+use std::{
+    fmt::Debug,
+    io,
+    ops::RangeBounds,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use ledger::{Block, Hash, Header, Height, Operation, Proposal, Transaction};
 use openraft::{
-    OptionalSend, RaftLogReader,
+    AsyncRuntime, OptionalSend, RaftLogReader,
     entry::RaftEntry,
     storage::{IOFlushed, LogState, RaftLogStorage},
 };
@@ -25,6 +34,8 @@ use crate::{
 /// Most entries that are read at once for another node, and bytes of them after which no further is read.
 const READ_AHEAD: u64 = 64;
 const READ_BYTES: u64 = 4 << 20;
+/// How often it is looked whether a damaged block was put right.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Gives `Catalog::governance` as of the block at a height, or at the newest one that is applied if that is higher;
 /// blocks of the log that aren't applied yet are counted in.
@@ -39,6 +50,8 @@ pub(crate) struct LogStore {
     proposer: Hash,
     governance: Governance,
     marks: Arc<RwLock<Marks>>,
+    /// Whether somebody puts damaged blocks right.
+    mended: Arc<AtomicBool>,
 }
 
 /// What consensus notes beside the log, in memory. The log is never purged on disk: a purge moves a mark.
@@ -55,7 +68,13 @@ impl LogStore {
         proposer: Hash,
         governance: Governance,
     ) -> Self {
-        Self { blocks, clock, proposer, governance, marks: Arc::default() }
+        let (marks, mended) = (Arc::default(), Arc::default());
+        Self { blocks, clock, proposer, governance, marks, mended }
+    }
+
+    /// What says whether somebody puts damaged blocks right: nobody does at first.
+    pub(crate) fn mended(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.mended)
     }
 
     /// Makes the block of an entry, at the entry's place.
@@ -132,9 +151,18 @@ impl LogStore {
         }
     }
 
-    fn read(&self, index: u64) -> io::Result<Option<Entry>> {
-        let block = self.blocks.read(Height(index)).map_err(to_io)?;
-        block.map(codec::messages::entry).transpose()
+    /// Reads an entry. One that is found damaged is waited for while somebody is there to put it right: an error would
+    /// end consensus.
+    async fn read<R: Runtime>(&self, index: u64) -> io::Result<Option<Entry>> {
+        loop {
+            match self.blocks.read(Height(index)) {
+                Err(Fault::Damaged(_)) if self.mended.load(Ordering::Relaxed) => {
+                    R::Tasks::sleep(LOOK).await;
+                }
+                Err(fault) => return Err(to_io(fault)),
+                Ok(block) => return block.map(codec::messages::entry).transpose(),
+            }
+        }
     }
 
     /// The indexes that a range asks for and the log has.
@@ -189,7 +217,7 @@ impl<R: Runtime> RaftLogReader<Types<R>> for LogStore {
     {
         let mut entries = Vec::new();
         for index in self.bounds(&range) {
-            match self.read(index)? {
+            match self.read::<R>(index).await? {
                 Some(entry) => entries.push(entry),
                 None => break,
             }
@@ -204,7 +232,7 @@ impl<R: Runtime> RaftLogReader<Types<R>> for LogStore {
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
         let (mut entries, mut bytes) = (Vec::new(), 0);
         for index in self.bounds(&(start..end.min(start.saturating_add(READ_AHEAD)))) {
-            let Some(entry) = self.read(index)? else { break };
+            let Some(entry) = self.read::<R>(index).await? else { break };
             if let Body::Block(block) = &entry.payload.body {
                 bytes += block.transactions.iter().map(Transaction::size).sum::<u64>();
             }

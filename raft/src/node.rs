@@ -10,7 +10,10 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,8 +26,8 @@ use openraft::{
 };
 use parking_lot::Mutex;
 use storage::{
-    BlockFile, BoxFuture, Clock, Disk, Fault, Head, Index, NodeChange, NodeInfo, Order, Refused,
-    State, StateConfig, SubmitError, block_file, parallel,
+    BlockFile, BoxFuture, Clock, Damage, Disk, Fault, Head, Index, NodeChange, NodeInfo, Order,
+    Refused, State, StateConfig, SubmitError, block_file, parallel,
 };
 use tokio::sync::oneshot;
 
@@ -34,6 +37,7 @@ use crate::{
     door::Door,
     log_store::{Governance, LogStore},
     members::Membership,
+    mend::{Mended, Mender},
     network::{Network, Ways},
     runtime::{Runtime, Tokio},
     sequencer::{Bounds, Parts, Sequencer},
@@ -99,6 +103,9 @@ pub struct NodeOn<R: Runtime> {
     blocks: Arc<BlockFile>,
     founded: bool,
     running: Option<Running<R>>,
+    mender: Mender,
+    /// The other nodes of the chain, if this one takes no part.
+    others: BTreeMap<NodeId, Peer>,
     /// Why the node takes no writes, if it was opened that way.
     read_only: Option<Fault>,
     closed: Mutex<bool>,
@@ -110,6 +117,8 @@ struct Running<R: Runtime> {
     door: Door<R>,
     members: Membership<R>,
     sequencer: Sequencer<R>,
+    /// Whether damaged blocks are put right, and waited for.
+    mended: Arc<AtomicBool>,
 }
 
 /// How a node is.
@@ -123,6 +132,10 @@ pub struct Status {
     pub read_only: Option<Fault>,
     /// Bytes of the block file, with the place kept ahead.
     pub bytes: u64,
+    /// Blocks that are damaged, as far as that was found.
+    pub damage: Vec<Damage>,
+    /// Blocks that were, and were put right with those of other nodes.
+    pub mended: Mended,
 }
 
 impl<R: Runtime> NodeOn<R> {
@@ -150,8 +163,9 @@ impl<R: Runtime> NodeOn<R> {
             options;
         let public_key = key.public().0;
         let internal = |error: std::io::Error| Fault::Internal(error.to_string());
-        let opened = R::aside(move || R::open_blocks(disk, files)).await;
-        let blocks = Arc::new(opened.map_err(internal)??);
+        let mender = Mender::new(Arc::clone(&network));
+        let opened = disk::open::<R>(disk, files, &public_key, &mender).await?;
+        let blocks = Arc::new(opened);
         let empty = blocks.first().is_none();
         let (mut founded, mut joins) = (false, None);
         match start {
@@ -192,8 +206,22 @@ impl<R: Runtime> NodeOn<R> {
             tracing::error!(%fault, "the node is read-only");
         }
         let closed = Mutex::new(false);
-        let node =
-            Arc::new(Self { key, chain, state, blocks, founded, running, read_only, closed });
+        let others = match &running {
+            Some(_) => BTreeMap::new(),
+            None => disk::others(&blocks, &public_key),
+        };
+        let node = Arc::new(Self {
+            key,
+            chain,
+            state,
+            blocks,
+            founded,
+            running,
+            mender,
+            others,
+            read_only,
+            closed,
+        });
         disk::watch(&node);
         Ok(node)
     }
@@ -223,7 +251,8 @@ impl<R: Runtime> NodeOn<R> {
     pub fn status(&self) -> Status {
         let bytes = self.blocks.bytes().unwrap_or(0);
         let read_only = self.fault().or_else(|| self.blocks.full());
-        Status { head: self.state.head(), leads: self.leads(), read_only, bytes }
+        let (damage, mended) = (self.blocks.all_damage(), self.mender.tally());
+        Status { head: self.state.head(), leads: self.leads(), read_only, bytes, damage, mended }
     }
 
     fn leads(&self) -> bool {
@@ -246,6 +275,7 @@ impl<R: Runtime> NodeOn<R> {
             return;
         }
         if let Some(running) = &self.running {
+            running.mended.store(false, Ordering::Relaxed);
             if self.voters().len() < 2 {
                 running.sequencer.close().await;
             } else if R::Tasks::timeout(LANDING, running.sequencer.close()).await.is_err() {
@@ -398,6 +428,7 @@ impl Begin<'_> {
         let alone = is_alone(&newest, &public_key);
         let governance = governance(&state, blocks);
         let log = LogStore::new(Arc::clone(blocks), Arc::clone(&clock), key.member(), governance);
+        let mended = log.mended();
         blocks.need_from(state.next_height());
         let target = Chain { state: Arc::clone(&state), blocks: Arc::clone(blocks) };
         let machine = StateMachine::new(Arc::new(target), last, members);
@@ -428,7 +459,7 @@ impl Begin<'_> {
         let parts =
             Parts { raft: raft.clone(), state, blocks, clock, proposer: key.member(), bounds };
         let sequencer = Sequencer::start(parts);
-        Ok(Running { raft, ways, door, members, sequencer })
+        Ok(Running { raft, ways, door, members, sequencer, mended })
     }
 }
 

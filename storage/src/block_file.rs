@@ -5,6 +5,7 @@
 //! The byte tables are in `block_file/record.rs`, `block_file/watermark.rs` and `vote.rs`.
 
 pub(crate) mod link;
+mod mend;
 pub(crate) mod places;
 pub(crate) mod record;
 mod shared;
@@ -405,8 +406,15 @@ impl BlockFile {
                 Found::Written(segment, position) => (segment, position),
             }
         };
-        let block = read_at(&segment, position, height, Block::decode)?;
-        Ok(Some((Arc::new(block), true)))
+        match read_at(&segment, position, height, Block::decode) {
+            Ok(block) => Ok(Some((Arc::new(block), true))),
+            Err(fault) => {
+                if let Fault::Damaged(damage) = &fault {
+                    self.note_damage(damage);
+                }
+                Err(fault)
+            }
+        }
     }
 
     /// The file that a block lies in, and at which byte of it its record begins; for messages.
@@ -452,7 +460,9 @@ impl BlockSource for BlockFile {
         // Its checksum was right, but anyone can make one.
         if from_disk && let Err(error) = block.verify_body() {
             let ((file, offset), detail) = (self.place(height), error.to_string());
-            return Err(Damage { height: Some(height), file, offset, detail }.into());
+            let damage = Damage { height: Some(height), file, offset, detail };
+            self.note_damage(&damage);
+            return Err(damage.into());
         }
         Ok(block)
     }
@@ -465,7 +475,9 @@ impl BlockSource for BlockFile {
     ) -> Result<verify::Report, Fault> {
         // A damaged file is written by nobody: all its bytes can be judged.
         let until = self.damage().is_empty().then(|| Height(self.durable()));
-        verify::verify(&*self.disk, verify::Options { signatures, until }, progress)
+        let report = verify::verify(&*self.disk, verify::Options { signatures, until }, progress)?;
+        report.damage().for_each(|damage| self.note_damage(damage));
+        Ok(report)
     }
 }
 

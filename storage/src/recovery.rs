@@ -17,9 +17,12 @@ mod noted;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
-use ledger::{Header, Height, block::LinkError};
+use ledger::{Header, Height, Tip, block::LinkError};
 
 use crate::{
     Damage, Disk, Fault, File,
@@ -75,6 +78,9 @@ const MOST_HEIGHT: u64 = 1 << 62;
 /// Most blocks that may be missing in a row: more than a segment of the smallest blocks holds.
 const MOST_MISSING: u64 = 2_000_000;
 
+/// Blocks behind the newest of which the chain's end before them is kept.
+pub(crate) const ENDS: usize = 1024;
+
 /// What opening found.
 #[derive(Debug, Default)]
 pub(crate) struct Recovered {
@@ -84,6 +90,8 @@ pub(crate) struct Recovered {
     pub(crate) positions: Vec<Position>,
     /// The last block; `None` for an empty file, and behind a gap.
     pub(crate) link: Option<Link>,
+    /// The chain's end before each of the newest blocks, with their heights.
+    pub(crate) ends: VecDeque<(u64, Tip)>,
     /// End of the last record in the last segment.
     pub(crate) end: u64,
     pub(crate) damage: BTreeMap<u64, Damage>,
@@ -147,6 +155,7 @@ pub(crate) fn recover(
         watermark.sync()?;
     }
     out.first = scan.expected - out.positions.len() as u64;
+    out.ends.retain(|(height, _)| *height < scan.expected);
     Ok(out)
 }
 
@@ -307,6 +316,12 @@ fn scan_segment(scan: &mut Scan, length: u64, from: u64) -> Result<(), Fault> {
 /// Checks that a header follows the one before. A wrong parent speaks against the earlier block, whose record
 /// is whole and whose hash is not what its successor knew; all else against this one.
 fn link(scan: &mut Scan, segment: usize, offset: u64, header: &Header) {
+    if let Some(end) = scan.out.link.as_ref().and_then(Link::whole) {
+        if scan.out.ends.len() >= ENDS {
+            scan.out.ends.pop_front();
+        }
+        scan.out.ends.push_back((scan.expected, end.clone()));
+    }
     let result = match &mut scan.out.link {
         Some(link) => link.advance(header).map(drop),
         None if scan.out.positions.is_empty() => {

@@ -7,7 +7,7 @@ mod tests;
 use std::{io, sync::Arc};
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use ledger::Block;
+use ledger::{Block, Height};
 use openraft::{
     entry::RaftEntry,
     raft::{
@@ -42,6 +42,7 @@ enum Question {
     ReadPoint,
     Change(NodeChange),
     Progress,
+    Blocks { from: u64, to: u64 },
 }
 
 /// What it answers.
@@ -59,6 +60,7 @@ enum Reply {
     NoRoom,
     Changed(Result<NodeId, Refused>),
     Progress(Vec<(NodeId, Option<u64>)>),
+    Blocks(Vec<Vec<u8>>),
 }
 
 /// A question, as consensus has it.
@@ -71,6 +73,8 @@ pub(crate) enum Request<R: Runtime> {
     ReadPoint,
     Change(NodeChange),
     Progress,
+    /// The blocks from one height to another, inclusive, as far as they fit an answer.
+    Blocks(Height, Height),
 }
 
 /// An answer, as consensus has it.
@@ -86,6 +90,8 @@ pub(crate) enum Answer<R: Runtime> {
     Changed(Result<NodeId, Refused>),
     /// The height up to which blocks are safe on each node; nothing from one that doesn't lead.
     Progress(Vec<(NodeId, Option<u64>)>),
+    /// Blocks one behind the other, none if the first isn't there.
+    Blocks(Vec<Arc<Block>>),
 }
 
 fn place(id: &EntryId) -> Place {
@@ -170,6 +176,7 @@ impl<R: Runtime> Request<R> {
             Self::ReadPoint => Question::ReadPoint,
             Self::Change(change) => Question::Change(change.clone()),
             Self::Progress => Question::Progress,
+            Self::Blocks(from, to) => Question::Blocks { from: from.0, to: to.0 },
         };
         encode(&question)
     }
@@ -183,11 +190,7 @@ impl<R: Runtime> Request<R> {
         };
         Ok(match decode(bytes)? {
             Question::Append { vote: by, before, committed, blocks } => {
-                let entry_of = |bytes: Vec<u8>| {
-                    let block =
-                        Block::decode(&bytes).map_err(|error| malformed(&error.to_string()))?;
-                    entry(Arc::new(block))
-                };
+                let entry_of = |bytes: Vec<u8>| entry(block(&bytes)?);
                 Self::Append(AppendEntriesRequest {
                     vote: vote(by),
                     prev_log_id: ids(before)?,
@@ -205,8 +208,13 @@ impl<R: Runtime> Request<R> {
             Question::ReadPoint => Self::ReadPoint,
             Question::Change(change) => Self::Change(change),
             Question::Progress => Self::Progress,
+            Question::Blocks { from, to } => Self::Blocks(Height(from), Height(to)),
         })
     }
+}
+
+fn block(bytes: &[u8]) -> io::Result<Arc<Block>> {
+    Block::decode(bytes).map(Arc::new).map_err(|error| malformed(&error.to_string()))
 }
 
 fn block_bytes(entry: &Entry) -> io::Result<Vec<u8>> {
@@ -246,6 +254,9 @@ impl<R: Runtime> Answer<R> {
             Self::NoRoom => Reply::NoRoom,
             Self::Changed(outcome) => Reply::Changed(outcome.clone()),
             Self::Progress(all) => Reply::Progress(all.clone()),
+            Self::Blocks(blocks) => {
+                Reply::Blocks(blocks.iter().map(|block| block.encode()).collect())
+            }
         })
     }
 
@@ -275,6 +286,9 @@ impl<R: Runtime> Answer<R> {
             Reply::NoRoom => Self::NoRoom,
             Reply::Changed(outcome) => Self::Changed(outcome),
             Reply::Progress(all) => Self::Progress(all),
+            Reply::Blocks(blocks) => {
+                Self::Blocks(blocks.iter().map(|bytes| block(bytes)).collect::<io::Result<_>>()?)
+            }
         })
     }
 }

@@ -1,6 +1,6 @@
 //! openraft's own conformance suite, on a real and on a simulated disk.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 
 use ledger::Receipt;
 use openraft::{

@@ -13,6 +13,7 @@ use super::{NodeOn, Running};
 use crate::{
     codec::messages::{Answer, Request},
     door::{self, Unanswered},
+    mend,
     network::Lane,
     runtime::Runtime,
     types::{NodeId, Peer},
@@ -33,7 +34,14 @@ impl<R: Runtime> NodeOn<R> {
     pub async fn answer(&self, from: NodeId, message: &[u8]) -> Result<Vec<u8>, Unanswered> {
         match &self.running {
             Some(running) => running.door.answer(from, message).await,
-            None => Err(Unanswered::Ended("it is read-only".to_owned())),
+            // What is whole can be lent all the same.
+            None => match Request::<R>::decode(message) {
+                Ok(Request::Blocks(from, to)) => {
+                    let answer = Answer::<R>::Blocks(mend::lend(&self.blocks, from, to)).encode();
+                    answer.map_err(|error| Unanswered::Ended(error.to_string()))
+                }
+                _ => Err(Unanswered::Ended("it is read-only".to_owned())),
+            },
         }
     }
 

@@ -107,3 +107,67 @@ fn a_leader_whose_disk_fails_takes_part_no_more() {
         assert!(converged(cluster).await, "it does not catch up");
     });
 }
+
+/// Flips bits of a machine's blocks until so many are damaged.
+fn damage(cluster: &Cluster, at: usize, count: usize) {
+    let mut flipped = 0;
+    while flipped < count {
+        flipped += usize::from(cluster.flip(at));
+    }
+}
+
+#[test]
+fn damage_under_a_running_node_is_put_right_with_what_others_have() {
+    with_three(async |cluster, history| {
+        let leader = cluster.leader().unwrap();
+        for _ in 0..100 {
+            assert!(clients::write_once(cluster, history, leader).await.is_some());
+        }
+        damage(cluster, leader, 3);
+        let node = cluster.node(leader).unwrap().0;
+        assert!(!node.state().verify(false, &mut |_| ()).unwrap().is_sound());
+        assert!(!node.status().damage.is_empty());
+        cluster.look_at_all().await;
+        assert!(node.status().damage.is_empty() && node.status().mended.blocks > 0);
+        assert!(node.state().verify(true, &mut |_| ()).unwrap().is_sound());
+        assert!(node.status().leads && node.status().read_only.is_none());
+    });
+}
+
+#[test]
+fn damage_found_by_a_start_is_put_right_before_it_takes_part() {
+    with_three(async |cluster, history| {
+        let leader = cluster.leader().unwrap();
+        for _ in 0..100 {
+            assert!(clients::write_once(cluster, history, leader).await.is_some());
+        }
+        damage(cluster, leader, 5);
+        cluster.kill(leader).await;
+        cluster.revive(leader).await;
+        let node = cluster.node(leader).unwrap().0;
+        assert!(node.status().damage.is_empty() && node.status().mended.blocks > 0);
+        assert!(clients::probe(cluster, history).await.is_some());
+        assert!(converged(cluster).await, "it does not catch up");
+        assert!(node.state().verify(true, &mut |_| ()).unwrap().is_sound());
+    });
+}
+
+#[test]
+fn damage_that_nobody_can_put_right_is_named_and_left() {
+    with_three(async |cluster, history| {
+        let leader = cluster.leader().unwrap();
+        for _ in 0..100 {
+            assert!(clients::write_once(cluster, history, leader).await.is_some());
+        }
+        damage(cluster, leader, 1);
+        for at in 0..3 {
+            cluster.kill(at).await;
+        }
+        // It waits for the others, and gives up.
+        cluster.revive(leader).await;
+        assert!(cluster.node(leader).is_none());
+        cluster.heal().await;
+        assert!(clients::probe(cluster, history).await.is_some());
+        assert!(converged(cluster).await, "it does not catch up");
+    });
+}

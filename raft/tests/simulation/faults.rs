@@ -97,7 +97,8 @@ async fn one_more(cluster: &Arc<Cluster>) -> &'static str {
 /// What happens to a disk.
 fn break_a_disk(cluster: &Cluster, at: usize) -> &'static str {
     let victim = cluster.leader().filter(|_| chance::percent(60)).unwrap_or(at);
-    match chance::below(4) {
+    match chance::below(6) {
+        4.. if cluster.flip(at) => "flipped bit",
         0 => {
             cluster.fail_sync(at, chance::below(3));
             "failed sync"

@@ -89,6 +89,7 @@ async fn story() -> Outcome {
     if !converged(&cluster).await {
         wrong.push("the nodes don't come together after all was healed".to_owned());
     }
+    cluster.look_at_all().await;
     let messages = cluster.net.messages();
     let mut history = history.lock();
     wrong.append(&mut cluster.complaints.lock());

@@ -35,11 +35,13 @@ pub(super) struct Inner {
     pub(super) needed: u64,
     /// The newest block, written or not.
     pub(super) link: Option<Link>,
-    /// The chain's end before each block that isn't written yet, with the block's height; and before the last
-    /// one that is.
+    /// The chain's end before each of the newest blocks, with the block's height: of those that aren't written yet, and
+    /// of so many that are. A truncation needs it, and reads none of the blocks that stay.
     pub(super) ends: VecDeque<(u64, Tip)>,
-    pub(super) written_end: Option<(u64, Tip)>,
+    /// What opening found: with any, nothing is appended.
     pub(super) damage: BTreeMap<u64, Damage>,
+    /// What was found since, in blocks that lie behind others.
+    pub(super) found: BTreeMap<u64, Damage>,
     pub(super) stopped: Option<Fault>,
     /// Why there is no place on the disk, if so, and how many bytes were asked for.
     pub(super) full: Option<(Fault, u64)>,
@@ -98,9 +100,9 @@ impl Shared {
                 recent_bytes: 0,
                 needed: u64::MAX,
                 link: recovered.link,
-                ends: VecDeque::new(),
-                written_end: None,
+                ends: recovered.ends,
                 damage: recovered.damage,
+                found: BTreeMap::new(),
                 stopped: None,
                 full: None,
                 stuck: false,
@@ -184,8 +186,10 @@ impl Shared {
         inner.positions.extend_from_slice(positions);
         inner.recent_bytes += positions.iter().map(|it| u64::from(it.length)).sum::<u64>();
         let written = inner.first + inner.positions.len() as u64;
-        while inner.ends.front().is_some_and(|(height, _)| *height < written) {
-            inner.written_end = inner.ends.pop_front();
+        while inner.ends.len() > recovery::ENDS
+            && inner.ends.front().is_some_and(|(height, _)| height + 1 < written)
+        {
+            inner.ends.pop_front();
         }
         inner.forget(options);
     }
@@ -194,11 +198,8 @@ impl Shared {
     /// if there is nothing to note.
     pub(super) fn unnoted(&self, from: u64) -> Option<(Vec<Position>, Tip)> {
         let inner = self.inner.read();
-        let (height, before) = inner.written_end.as_ref()?;
         let written = inner.positions.len() as u64;
-        if inner.first > 0 || height + 1 != written {
-            return None;
-        }
+        let before = inner.end_before(written.checked_sub(1)?).filter(|_| inner.first == 0)?;
         let rest = inner.positions.get(usize::try_from(from).ok()?..)?;
         Some((rest.to_vec(), before.clone()))
     }
@@ -259,12 +260,16 @@ impl Shared {
         inner.recent.truncate(left);
         let skip = inner.positions.len().saturating_sub(inner.recent.len());
         inner.recent_bytes = inner.positions.iter().skip(skip).map(|it| u64::from(it.length)).sum();
-        let (segments, positions) = (inner.segments.clone(), inner.positions.clone());
-        drop(inner);
-        let link = recovery::relink(&segments, &positions)?;
-        let mut inner = self.inner.write();
-        (inner.link, inner.written_end) = (link, None);
-        inner.ends.clear();
+        let known = inner.end_before(next).cloned().map(Link::kept);
+        inner.ends.retain(|(height, _)| *height < next);
+        if known.is_none() {
+            let (segments, positions) = (inner.segments.clone(), inner.positions.clone());
+            drop(inner);
+            let link = recovery::relink(&segments, &positions)?;
+            self.inner.write().link = link;
+        } else {
+            inner.link = known;
+        }
         Ok(())
     }
 }
@@ -285,6 +290,13 @@ impl Inner {
             self.recent.pop_front();
             oldest += 1;
         }
+    }
+
+    /// The chain's end before a block, if it is known.
+    fn end_before(&self, height: u64) -> Option<&Tip> {
+        let oldest = self.ends.front()?.0;
+        let (found, end) = self.ends.get(usize::try_from(height.checked_sub(oldest)?).ok()?)?;
+        (*found == height).then_some(end)
     }
 
     /// The height that must come next; `None` when any may.

@@ -143,6 +143,28 @@ fn truncation_takes_blocks_away_at_any_place() {
 }
 
 #[test]
+fn a_truncation_reads_nothing_of_what_stays() {
+    let disk = SimulatedDisk::new();
+    let file = open(&disk);
+    let mut all = append(&file, &[10; 9]).unwrap();
+    drop(file);
+    // Nor of what an opening has read.
+    let file = open(&disk);
+    all.extend(append(&file, &[10; 3]).unwrap());
+    for height in [0, 2, 5] {
+        let (name, offset) = file.place(Height(height));
+        disk.flip(&name, offset + 40, 1);
+    }
+    for kept in [9, 6] {
+        wait(|done| file.truncate_after(Some(Height(kept)), done)).unwrap();
+        all.truncate(usize::try_from(kept + 1).unwrap());
+        assert_eq!(file.tip().unwrap().hash, all.last().unwrap().header.hash());
+        all.extend(append(&file, &[20; 2]).unwrap());
+    }
+    assert_eq!(file.read(Height(8)).unwrap().as_ref(), all.last());
+}
+
+#[test]
 fn what_a_truncation_takes_away_is_kept_by_nobody() {
     let disk = Arc::new(SimulatedDisk::new());
     let options = Options { recent: 0, recent_bytes: 0, ..small() };

@@ -17,6 +17,7 @@ use ledger::{Block, Height};
 
 use super::{
     Done, Options, Shared,
+    mend::Patch,
     places::Places,
     record::{self, RECORD_HEADER, RecordHeader, SEGMENT_HEADER, SegmentHeader},
     watermark::Watermark,
@@ -39,6 +40,8 @@ pub(super) enum Command {
     Reserve { bytes: u64, done: Done },
     /// Make the watermark safe too.
     Settle { done: Done },
+    /// Put these blocks in the places of damaged ones.
+    Mend { blocks: Vec<Arc<Block>>, done: Done },
 }
 
 /// The group that is being gathered.
@@ -222,6 +225,20 @@ impl Writer {
                 self.flush();
                 let result = self.watermark.sync();
                 self.finish(result, done);
+            }
+            Command::Mend { blocks, done } => {
+                self.flush();
+                match self.shared.patches(&blocks) {
+                    Ok(patches) => {
+                        let result = patches.iter().try_for_each(put_right);
+                        if result.is_ok() {
+                            self.shared.mended(&blocks);
+                        }
+                        self.finish(result, done);
+                    }
+                    // Nothing was written.
+                    Err(fault) => done(Err(fault)),
+                }
             }
         }
         Ok(())
@@ -513,12 +530,22 @@ impl Writer {
     }
 }
 
+/// Writes over what is damaged.
+fn put_right(patch: &Patch) -> Result<(), Fault> {
+    let name = &patch.segment.name;
+    let written = patch.segment.file.write_at(&patch.bytes, patch.offset);
+    written.map_err(|error| Fault::io(format!("write {name}"), error))?;
+    let synced = patch.segment.file.sync_data();
+    synced.map_err(|error| Fault::sync(format!("sync {name}"), error))
+}
+
 fn answer(command: Command, fault: &Fault) {
     match command {
         Command::Append { done, .. }
         | Command::Truncate { done, .. }
         | Command::Vote { done, .. }
         | Command::Reserve { done, .. }
+        | Command::Mend { done, .. }
         | Command::Settle { done } => done(Err(fault.clone())),
     }
 }

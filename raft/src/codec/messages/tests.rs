@@ -10,7 +10,7 @@ const LEADER: LeaderId = LeaderId { term: 7, node_id: 2 };
 fn block() -> Block {
     let before = Tip {
         chain: ledger::Hash([4; 32]),
-        height: ledger::Height(8),
+        height: Height(8),
         hash: ledger::Hash([5; 32]),
         time_us: 6,
         history: ledger::merkle::History::default(),
