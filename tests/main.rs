@@ -12,6 +12,7 @@ mod cluster;
 mod concurrent;
 mod copy;
 mod crash;
+mod dev;
 mod differential;
 mod driver;
 mod evidence;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, LogFormat};
+use crate::dev::{self, Dev};
 use crate::{evidence, inspect, node, verify};
 
 /// Stele, a SQL ledger database that speaks PostgreSQL.
@@ -27,6 +28,12 @@ enum Command {
     /// Prints the psql line and the JDBC URL to connect with, then `ready`. On the first start it also
     /// prints the password of role `stele`, once; STELE_PASSWORD sets it instead. Ctrl-C stops the node.
     Start(Box<Start>),
+    /// Start several nodes of one chain on this machine, to try things.
+    ///
+    /// Each is a process of its own, its output marked with its name; one that is killed is started again after 5 s.
+    /// Prints the psql line and the JDBC URL of all, then `ready`. STELE_PASSWORD sets the password of role `stele`;
+    /// otherwise it is made up on the first start and printed once. Ctrl-C stops all.
+    Dev(Dev),
     /// Read every block again and check every hash, link and signature; or check a file of evidence.
     ///
     /// Without FILE: the node must be stopped. Exit code 0: all is as it was written. Exit code 1: something
@@ -160,6 +167,7 @@ impl Start {
 pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Start(start) => start_node(&start).map(|()| ExitCode::SUCCESS),
+        Command::Dev(asked) => dev::run(&asked).map(|()| ExitCode::SUCCESS),
         Command::Verify(asked) => match &asked.file {
             Some(file) => evidence::run(file, &asked),
             None => verify::run(&asked.data),
@@ -181,7 +189,9 @@ fn start_node(start: &Start) -> anyhow::Result<()> {
 
 /// Logs go to the standard error, so that the standard output keeps what people paste.
 fn logging(config: &Config) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log)
+    // Consensus repeats itself with every heartbeat; what there is to know of other nodes is said once, by ours.
+    let rules = format!("openraft=error,{}", config.log);
+    let filter = tracing_subscriber::EnvFilter::try_new(rules)
         .map_err(|error| anyhow::anyhow!("log = \"{}\" can't be read: {error}", config.log))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A line that can't be written is lost: to say so would be another one, and to fail at that ends the process.

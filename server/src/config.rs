@@ -78,7 +78,8 @@ settings! {
     query_memory: ByteSize = ByteSize(1 << 30);
     /// What running queries may put aside on disk, below the data directory. `0B` is nothing.
     query_disk: ByteSize = ByteSize(16 << 30);
-    /// What to log: `error`, `warn`, `info`, `debug`, or rules for single parts (`warn,server=debug`).
+    /// What to log: `error`, `warn`, `info`, `debug`, or rules for single parts (`warn,server=debug`). The consensus library
+    /// logs errors alone, unless a rule names it (`openraft=info`).
     log: String = "warn".to_owned();
     /// How to write the log: `text` or `json`. It goes to the standard error.
     log_format: LogFormat = LogFormat::Text;

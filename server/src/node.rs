@@ -141,9 +141,7 @@ impl House {
             ),
         }
         drop(tokio::spawn(others::note_chain(Arc::clone(&node), config.data.clone())));
-        if joined.is_some() {
-            others::catch_up(&node).await;
-        }
+        others::catch_up(&node, joined.is_some()).await;
         // Only the start that founds the chain sets the role's password.
         let password = if node.founded() { password } else { None };
         Ok(Self { node, key, clock, password })
@@ -270,20 +268,20 @@ fn login_secret(key: &NodeKey) -> [u8; 32] {
 }
 
 /// SIGINT and SIGTERM.
-struct StopSignal {
+pub(crate) struct StopSignal {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
 }
 
 impl StopSignal {
-    fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         })
     }
 
-    async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

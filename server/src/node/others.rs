@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use ledger::{Hash, Height, NodeKey};
@@ -16,6 +16,9 @@ use crate::peers::{Joined, Peers};
 
 /// How long the node waits before it asks again for what others have to do.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a node waits at its start for what others have committed.
+const COMPANY: Duration = Duration::from_secs(10);
 
 /// The way to the other nodes of a chain.
 pub(super) struct Others {
@@ -93,12 +96,19 @@ pub(super) fn start(joined: Option<&Joined>, genesis: ledger::Block) -> Start {
     }
 }
 
-/// Waits until a node that has just joined has what was committed before.
-pub(super) async fn catch_up(node: &raft::Node) {
-    loop {
+/// Waits until a node has what the others had committed before, so that its first clients don't find it in the past. One
+/// that has just joined has nothing to show before that; any other is of use without its company, too.
+pub(super) async fn catch_up(node: &raft::Node, joined: bool) {
+    let began = Instant::now();
+    while node.voters().len() > 1 || joined {
         match node.read_point().await {
             Ok(height) => return tracing::info!(height = height.0, "the node has all blocks"),
-            Err(error) => tracing::info!(%error, height = node.status().head.height.0, "waiting"),
+            Err(error) if joined || began.elapsed() < COMPANY => {
+                tracing::info!(%error, height = node.status().head.height.0, "waiting for blocks");
+            }
+            Err(error) => {
+                return tracing::warn!(%error, "the node begins without knowing what others committed");
+            }
         }
         tokio::time::sleep(PAUSE).await;
     }

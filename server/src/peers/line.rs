@@ -48,7 +48,7 @@ impl Line {
         purpose: Purpose,
     ) -> Self {
         let (queue, asked) = mpsc::channel(QUESTIONS);
-        let worker = Worker { connector, address, key, purpose, asked };
+        let worker = Worker { connector, address, key, purpose, asked, missed: false };
         drop(tokio::spawn(worker.run()));
         Self { queue }
     }
@@ -74,9 +74,23 @@ struct Worker {
     key: PublicKey,
     purpose: Purpose,
     asked: mpsc::Receiver<Asked>,
+    /// Whether it was told that the node isn't reached.
+    missed: bool,
 }
 
 impl Worker {
+    /// Tells once that the node is gone, and once that it is back. One way to it tells for all.
+    fn note(&mut self, missed: Option<&str>) {
+        if self.missed == missed.is_some() || self.purpose != Purpose::Lane(raft::Lane::Prompt) {
+            return;
+        }
+        self.missed = missed.is_some();
+        match missed {
+            Some(why) => tracing::warn!(address = self.address, why, "a node is not reached"),
+            None => tracing::warn!(address = self.address, "a node is reached again"),
+        }
+    }
+
     async fn run(mut self) {
         let mut pause = PAUSE.0;
         while let Some(first) = self.asked.recv().await {
@@ -92,11 +106,12 @@ impl Worker {
             match connected {
                 Ok(connection) => {
                     pause = PAUSE.0;
+                    self.note(None);
                     let why = self.talk(connection, first).await;
                     tracing::debug!(address = self.address, why, "a connection to a node ended");
                 }
                 Err(why) => {
-                    tracing::debug!(address = self.address, why, "a node is not reached");
+                    self.note(Some(&why));
                     drop(first.reply.send(Err(Unreached(why.clone()))));
                     self.refuse(Instant::now() + pause, &why).await;
                     pause = (pause * 2).min(PAUSE.1);
