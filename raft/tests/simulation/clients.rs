@@ -190,6 +190,7 @@ pub(crate) async fn client(cluster: Arc<Cluster>, history: Shared, until: Durati
             });
         }
         match write(&cluster, &history, at, &idempotency_key, operations.clone()).await {
+            Told::Done(receipt) if chance::percent(5) => repeat(&cluster, at, receipt.id).await,
             Told::Done(_) => {}
             Told::Nothing => favourite = cluster.leader().unwrap_or(at),
             // Somebody else may know.
@@ -201,6 +202,18 @@ pub(crate) async fn client(cluster: Arc<Cluster>, history: Shared, until: Durati
             }
         }
     }
+}
+
+/// Hands in another transaction with the number of one that is done: it may not come into the chain.
+async fn repeat(cluster: &Cluster, at: usize, id: TransactionId) {
+    let Some((node, _)) = cluster.node(at) else { return };
+    let fresh = i64::from_le_bytes(id.0[..8].try_into().unwrap());
+    let row = row(1_000_000 + fresh, 0);
+    let mut again = transaction(0, "", vec![Operation::Insert { table: TABLE, row }]);
+    (again.id, again.idempotency_key) = (id, None);
+    let submitted = node.submit(again);
+    drop(node);
+    drop(<SimRuntime as openraft::AsyncRuntime>::timeout(Duration::from_secs(1), submitted).await);
 }
 
 async fn read(cluster: &Cluster, history: &Shared, at: usize) {
