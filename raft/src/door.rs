@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use crate::{
     codec::{
         self,
-        messages::{Answer, Request},
+        messages::{Answer, Request, addressed},
     },
     members::Membership,
     mend::lend,
@@ -69,7 +69,11 @@ impl<R: Runtime> Door<R> {
     pub(crate) async fn answer(&self, from: NodeId, message: &[u8]) -> Result<Vec<u8>, Unanswered> {
         let refused = |error: io::Error| Unanswered::Refused { from, reason: error.to_string() };
         let ended = |error: &dyn std::fmt::Display| Unanswered::Ended(error.to_string());
-        let request = Request::<R>::decode(message).map_err(refused)?;
+        let (to, question) = addressed(message).map_err(refused)?;
+        if to != *self.raft.node_id() {
+            return Err(refused(wrong(format!("it is for node {to}"))));
+        }
+        let request = Request::<R>::decode(question).map_err(refused)?;
         let answer = match request {
             Request::Append(request) => {
                 let checked = unhurried(operations(&request), || {

@@ -28,7 +28,7 @@ use openraft::{
 };
 
 use crate::{
-    codec::messages::{Answer, Request},
+    codec::messages::{Answer, Request, address},
     runtime::Runtime,
     state_machine::{Mark, MarkedSnapshot},
     types::{EntryId, NodeId, Peer, Types, Vote},
@@ -154,7 +154,7 @@ impl Way {
         request: &Request<R>,
         limit: Duration,
     ) -> impl Future<Output = Result<Answer<R>, Unreached>> + Send + 'static + use<R> {
-        let message = request.encode();
+        let message = request.encode().map(|question| address(question, self.to));
         let asked = message.map(|message| {
             let under_way = match lane {
                 Lane::Prompt => None,

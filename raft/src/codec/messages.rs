@@ -1,5 +1,6 @@
 //! What nodes say to one another: each message is a version byte and borsh bytes. A block goes as its own
 //! canonical bytes, and everything else of an entry (its place, its leader, the members it sets) is read from it.
+//! Behind a question stands the number of the node that it is for (8 bytes).
 
 #[cfg(test)]
 mod tests;
@@ -132,6 +133,23 @@ fn decode<T: BorshDeserialize>(bytes: &[u8]) -> io::Result<T> {
     let message = take(&mut rest)?;
     ended(rest, "message")?;
     Ok(message)
+}
+
+/// Says for whom a question is. A machine that was taken out and came back empty has its key and address still, and
+/// another number: what it never promised must not be asked of it.
+pub(crate) fn address(mut question: Vec<u8>, to: NodeId) -> Vec<u8> {
+    question.extend_from_slice(&to.to_le_bytes());
+    question
+}
+
+/// For whom a question is, and the question.
+///
+/// # Errors
+/// Bytes that are too few.
+pub(crate) fn addressed(bytes: &[u8]) -> io::Result<(NodeId, &[u8])> {
+    let (question, to) =
+        bytes.split_last_chunk().ok_or_else(|| malformed("a message for nobody"))?;
+    Ok((NodeId::from_le_bytes(*to), question))
 }
 
 /// The entry that a block is.

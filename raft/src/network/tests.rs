@@ -46,7 +46,8 @@ impl Network for Wire {
         let through = self.free.fetch_add(time, Ordering::Relaxed) + time;
         Box::pin(async move {
             SimRuntime::sleep(Duration::from_micros(through)).await;
-            let Ok(Request::<Simulated>::Append(request)) = Request::decode(&message) else {
+            let (_, question) = codec::messages::addressed(&message).unwrap();
+            let Ok(Request::<Simulated>::Append(request)) = Request::decode(question) else {
                 return Err(Unreached("another question".to_owned()));
             };
             let last = request.entries.last().map(openraft::entry::RaftEntry::log_id);

@@ -11,7 +11,7 @@ use storage::{BoxFuture, NodeChange, Refused};
 
 use super::{NodeOn, Running};
 use crate::{
-    codec::messages::{Answer, Request},
+    codec::messages::{Answer, Request, addressed},
     door::{self, Unanswered},
     mend,
     network::Lane,
@@ -35,7 +35,7 @@ impl<R: Runtime> NodeOn<R> {
         match &self.running {
             Some(running) => running.door.answer(from, message).await,
             // What is whole can be lent all the same.
-            None => match Request::<R>::decode(message) {
+            None => match addressed(message).and_then(|(_, it)| Request::<R>::decode(it)) {
                 Ok(Request::Blocks(from, to)) => {
                     let answer = Answer::<R>::Blocks(mend::lend(&self.blocks, from, to)).encode();
                     answer.map_err(|error| Unanswered::Ended(error.to_string()))

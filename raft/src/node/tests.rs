@@ -419,3 +419,16 @@ async fn what_the_rules_refuse_is_in_no_block() {
     assert_eq!(node.state().head(), before);
     node.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_for_another_number_is_refused() {
+    use codec::messages::{Request, address};
+    let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());
+    let node = open(&disk).await.unwrap();
+    let question = || Request::<Tokio>::ReadPoint.encode().unwrap();
+    node.answer(3, &address(question(), FOUNDER)).await.unwrap();
+    let refused = node.answer(3, &address(question(), 7)).await.unwrap_err();
+    assert!(refused.to_string().contains("for node 7"), "{refused}");
+    assert!(node.answer(3, &[1; 7]).await.is_err());
+    node.shutdown().await;
+}
