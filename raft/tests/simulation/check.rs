@@ -17,7 +17,7 @@ type Places = BTreeMap<TransactionId, (Height, u32)>;
 pub(crate) fn check(cluster: &Cluster, history: &History) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut chains = Vec::new();
-    for at in 0..cluster.machines.len() {
+    for at in cluster.parts() {
         let Some((node, _)) = cluster.node(at) else {
             wrong.push(format!("machine {at} does not run"));
             continue;

@@ -1,7 +1,7 @@
 //! The nodes of a run: founding, growing, killing and starting again.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -47,6 +47,10 @@ struct Inner {
     capacity: Option<u64>,
     /// Whether bits of its blocks were flipped.
     flipped: bool,
+    /// Whether it was admitted, and is not known to be removed.
+    admitted: bool,
+    /// How often it was removed.
+    removals: u32,
     process: Option<(Node, Alive)>,
 }
 
@@ -55,9 +59,16 @@ pub(crate) struct Cluster {
     pub(crate) net: Arc<Net>,
     pub(crate) machines: Vec<Machine>,
     pub(crate) chain: Hash,
+    /// Whether machines come and go. Bits flip only where they don't: the last one could be the only one that has a block.
+    changes: bool,
+    /// Whose numbers were given: which machine's, after how many removals.
+    numbers: Mutex<BTreeMap<NodeId, (usize, u32)>>,
     /// What went wrong and must not.
     pub(crate) complaints: Mutex<Vec<String>>,
 }
+
+/// Machines that aren't part of it at first.
+const SPARE: u8 = 2;
 
 fn member() -> NodeKey {
     NodeKey::from_bytes(&[1; 32])
@@ -83,8 +94,8 @@ fn new_member(name: &str, at: usize) -> Transaction {
 }
 
 impl Cluster {
-    /// Founds a chain, and grows it to so many voters.
-    pub(crate) async fn found(count: u8) -> Self {
+    /// Founds a chain, and grows it to so many voters, which may change later.
+    pub(crate) async fn found(count: u8, changes: bool) -> Self {
         let machine = |number: u8| Machine {
             address: format!("n{number}"),
             key: [number; 32],
@@ -95,14 +106,18 @@ impl Cluster {
                 failing: false,
                 capacity: None,
                 flipped: false,
+                admitted: number == 1,
+                removals: 0,
                 process: None,
             }),
         };
-        let machines = (1..=count).map(machine).collect();
+        let machines = (1..=count + SPARE).map(machine).collect();
         let mut cluster = Self {
             net: Net::new(),
             machines,
             chain: Hash::default(),
+            changes,
+            numbers: Mutex::new(BTreeMap::from([(0, (0, 0))])),
             complaints: Mutex::default(),
         };
         let founder =
@@ -115,10 +130,17 @@ impl Cluster {
             let machine = &cluster.machines[at];
             let public_key = NodeKey::from_bytes(&machine.key).public().0;
             founder.submit(new_member(&machine.address, at)).await.unwrap();
+            if at >= usize::from(count) {
+                continue;
+            }
             let node = NodeChange::Admit { address: machine.address.clone(), public_key };
             let id = founder.change(node).await.unwrap();
             assert!(voters.insert(id), "a number was given twice");
-            machine.inner.lock().id = id;
+            cluster.numbers.lock().insert(id, (at, 0));
+            {
+                let mut inner = machine.inner.lock();
+                (inner.id, inner.admitted) = (id, true);
+            }
             let start = Start::Join { chain: cluster.chain, node: id };
             cluster.start(at, start).await.unwrap();
         }
@@ -185,6 +207,53 @@ impl Cluster {
         self.machines[at].inner.lock().id
     }
 
+    pub(crate) fn changes(&self) -> bool {
+        self.changes
+    }
+
+    /// The machines whose nodes keep the chain, as the leader knows them.
+    pub(crate) fn parts(&self) -> Vec<usize> {
+        let leader = self.leader().and_then(|leader| self.node(leader));
+        let members = leader.map(|(node, _)| node.members()).unwrap_or_default();
+        let is_part = |at: &usize| {
+            let inner = self.machines[*at].inner.lock();
+            inner.admitted && (members.is_empty() || members.contains_key(&inner.id))
+        };
+        (0..self.machines.len()).filter(is_part).collect()
+    }
+
+    pub(crate) fn is_admitted(&self, at: usize) -> bool {
+        self.machines[at].inner.lock().admitted
+    }
+
+    /// How others know a machine's node.
+    pub(crate) fn admission(&self, at: usize) -> NodeChange {
+        let machine = &self.machines[at];
+        let public_key = NodeKey::from_bytes(&machine.key).public().0;
+        NodeChange::Admit { address: machine.address.clone(), public_key }
+    }
+
+    /// A machine was given a number: it starts with nothing.
+    pub(crate) async fn join(self: &Arc<Self>, at: usize, id: NodeId) {
+        {
+            let mut inner = self.machines[at].inner.lock();
+            let own = (at, inner.removals);
+            if *self.numbers.lock().entry(id).or_insert(own) != own {
+                self.complaints.lock().push(format!("number {id} was given twice"));
+            }
+            (inner.id, inner.admitted, inner.disk) = (id, true, SimulatedDisk::new());
+        }
+        self.revive(at).await;
+    }
+
+    /// A machine was removed: what it has is thrown away.
+    pub(crate) async fn leave(self: &Arc<Self>, at: usize) {
+        self.kill(at).await;
+        let mut inner = self.machines[at].inner.lock();
+        (inner.admitted, inner.removals) = (false, inner.removals + 1);
+        (inner.disk, inner.capacity) = (SimulatedDisk::new(), None);
+    }
+
     /// The node that leads, if one knows that it does.
     pub(crate) fn leader(&self) -> Option<usize> {
         self.running()
@@ -237,6 +306,9 @@ impl Cluster {
 
     /// Flips a bit of an old block, on one machine of the run; gives whether it did.
     pub(crate) fn flip(&self, at: usize) -> bool {
+        if self.changes {
+            return false;
+        }
         let elsewhere = |other: &Machine| other.inner.lock().flipped;
         let mut others = self.machines.iter().enumerate().filter(|(other, _)| *other != at);
         let Some((node, _)) = self.node(at).filter(|_| !others.any(|(_, it)| elsewhere(it))) else {
@@ -292,7 +364,7 @@ impl Cluster {
     }
 
     async fn start_again(&self, at: usize) {
-        if self.node(at).is_some() {
+        if self.node(at).is_some() || !self.machines[at].inner.lock().admitted {
             return;
         }
         let start = Start::Join { chain: self.chain, node: self.id(at) };

@@ -18,7 +18,7 @@ use crate::{
 fn with_three(story: impl AsyncFnOnce(&Arc<Cluster>, &Shared)) {
     chance::seed(1);
     SimRuntime::with_seed(1).block_on(async {
-        let cluster = Arc::new(Cluster::found(3).await);
+        let cluster = Arc::new(Cluster::found(3, false).await);
         let history = Shared::default();
         clients::prepare(&cluster, &history).await;
         story(&cluster, &history).await;

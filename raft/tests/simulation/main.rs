@@ -11,6 +11,7 @@ mod cluster;
 mod disks;
 mod faults;
 mod machine;
+mod members;
 mod net;
 mod run;
 #[path = "../../src/testing.rs"]

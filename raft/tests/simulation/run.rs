@@ -23,6 +23,7 @@ use crate::{
     cluster::Cluster,
     faults,
     machine::{now, sleep},
+    members,
 };
 
 /// Seeds that are run unless the environment says otherwise.
@@ -53,7 +54,7 @@ fn run(seed: u64, record: bool) -> (Outcome, Vec<String>) {
 
 async fn story() -> Outcome {
     let count = if chance::percent(25) { 5 } else { 3 };
-    let cluster = Arc::new(Cluster::found(count).await);
+    let cluster = Arc::new(Cluster::found(count, chance::percent(40)).await);
     let history = Shared::default();
     clients::prepare(&cluster, &history).await;
     let until = now() + Duration::from_secs(TROUBLE);
@@ -75,6 +76,13 @@ async fn story() -> Outcome {
         Arc::clone(&history),
         until,
     )));
+    if cluster.changes() {
+        tasks.push(SimRuntime::spawn(members::change_members(
+            Arc::clone(&cluster),
+            Arc::clone(&history),
+            until,
+        )));
+    }
     let mut wrong = Vec::new();
     for task in tasks {
         if let Err(error) = task.await {
@@ -97,7 +105,8 @@ async fn story() -> Outcome {
     let told = |is: fn(&clients::Told) -> bool| {
         history.writes.iter().filter(|write| is(&write.outcome)).count()
     };
-    let blocks = cluster.node(0).map_or(0, |(node, _)| node.state().head().height.0);
+    let blocks = cluster.parts().first().and_then(|&at| cluster.node(at));
+    let blocks = blocks.map_or(0, |(node, _)| node.state().head().height.0);
     Outcome {
         wrong,
         blocks,
@@ -115,13 +124,15 @@ async fn story() -> Outcome {
 pub(crate) async fn converged(cluster: &Cluster) -> bool {
     let begun = now();
     while now() < begun + Duration::from_secs(30) {
-        let ends: Vec<Option<(Height, Height)>> = (0..cluster.machines.len())
+        let ends: Vec<Option<(Height, Height)>> = cluster
+            .parts()
+            .into_iter()
             .map(|at| {
                 let (node, _) = cluster.node(at)?;
                 Some((node.blocks().tip()?.height, node.state().head().height))
             })
             .collect();
-        let first = ends[0].filter(|(tip, head)| tip == head);
+        let first = ends.first().copied().flatten().filter(|(tip, head)| tip == head);
         if first.is_some() && ends.iter().all(|end| *end == first) {
             return true;
         }
