@@ -65,7 +65,7 @@ pub struct Block {
     pub header: Header,
     /// Consensus' stamp beside the block (term and leader for Raft), opaque here.
     pub stamp: Vec<u8>,
-    /// Consensus' own entry (a membership change), opaque here; empty for most blocks.
+    /// Consensus' own entry (a membership change), empty for most blocks. Only [`crate::Voters::of_membership`] reads it.
     pub membership: Vec<u8>,
     /// The transactions, in order.
     pub transactions: Vec<Transaction>,

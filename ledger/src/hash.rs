@@ -43,6 +43,8 @@ pub enum Domain {
     Digest,
     /// The state after a block.
     State,
+    /// Who has a vote.
+    Voters,
     /// What a node keeps for itself and never shows: a long key in its index.
     Local,
 }
@@ -69,6 +71,7 @@ static TRANSACTION_SIGNATURE: [u8; 32] = key(b"stele.v1.transaction-signature");
 static CERTIFICATE: [u8; 32] = key(b"stele.v1.certificate");
 static DIGEST: [u8; 32] = key(b"stele.v1.digest");
 static STATE: [u8; 32] = key(b"stele.v1.state");
+static VOTERS: [u8; 32] = key(b"stele.v1.voters");
 static LOCAL: [u8; 32] = key(b"stele.v1.local");
 
 impl Domain {
@@ -89,6 +92,7 @@ impl Domain {
             Self::Certificate => &CERTIFICATE,
             Self::Digest => &DIGEST,
             Self::State => &STATE,
+            Self::Voters => &VOTERS,
             Self::Local => &LOCAL,
         }
     }
@@ -120,6 +124,39 @@ fn hash_stream(domain: Domain, parts: &[&[u8]]) -> Hash {
         hasher.update(part);
     }
     Hash(*hasher.finalize().as_bytes())
+}
+
+/// A hash of what comes piece by piece: the same as [`hash`] of all pieces. Few bytes are hashed in one call, which
+/// is cheaper.
+pub(crate) struct Stream {
+    domain: Domain,
+    waiting: Vec<u8>,
+    hasher: Option<Box<blake3::Hasher>>,
+}
+
+/// Bytes that are hashed together.
+const TOGETHER: usize = 16 << 10;
+
+impl Stream {
+    pub(crate) fn new(domain: Domain) -> Self {
+        Self { domain, waiting: Vec::new(), hasher: None }
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.waiting.extend_from_slice(bytes);
+        if self.waiting.len() >= TOGETHER {
+            let new = || Box::new(blake3::Hasher::new_keyed(self.domain.key()));
+            self.hasher.get_or_insert_with(new).update(&self.waiting);
+            self.waiting.clear();
+        }
+    }
+
+    pub(crate) fn finish(&self) -> Hash {
+        match &self.hasher {
+            None => hash(self.domain, &[&self.waiting]),
+            Some(hasher) => Hash(*hasher.clone().update(&self.waiting).finalize().as_bytes()),
+        }
+    }
 }
 
 impl fmt::Display for Hash {

@@ -3,7 +3,7 @@
 //! a server. As JSON they are files (`proof/json.rs`).
 
 mod evidence;
-mod json;
+pub(crate) mod json;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +11,7 @@ use thiserror::Error;
 
 pub use evidence::{Evidence, Written};
 
+use crate::certificate::CertificateError;
 use crate::codec::{DecodeError, encode};
 use crate::hash::{Domain, hash};
 use crate::signature::{NodeKey, PublicKey};
@@ -38,6 +39,9 @@ pub enum ProofError {
     /// A signature is not that key's.
     #[error("a signature does not verify")]
     Signature,
+    /// A certificate doesn't hold.
+    #[error("{0}")]
+    Certificate(#[from] CertificateError),
     /// The proof's bytes are damaged.
     #[error("the proof is damaged: {0}")]
     Damaged(#[from] DecodeError),
@@ -104,18 +108,6 @@ impl Digest {
     }
 }
 
-/// What a member signs for a block, as its part of a certificate.
-pub fn certificate_message(header: &Header) -> Hash {
-    let parts = (
-        &header.chain_id(),
-        &header.height,
-        &header.hash(),
-        &header.state_digest,
-        &header.governance,
-    );
-    hash(Domain::Certificate, &[&encode(&parts)])
-}
-
 /// Shows that a header is one of a chain's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockProof {
@@ -154,6 +146,23 @@ impl BlockProof {
                 self.history_len,
                 &self.path,
                 digest.history_root,
+            );
+        if right { Ok(()) } else { Err(ProofError::Block) }
+    }
+
+    /// Checks the proof against a later block's header, which has the root over all headers before it.
+    ///
+    /// # Errors
+    /// [`ProofError::Block`]
+    pub fn verify_before(&self, later: &Header) -> Result<(), ProofError> {
+        let right = self.history_len == later.height.0
+            && self.header.chain_id() == later.chain_id()
+            && merkle::verify_inclusion(
+                self.header.hash(),
+                self.header.height.0,
+                self.history_len,
+                &self.path,
+                later.history_root,
             );
         if right { Ok(()) } else { Err(ProofError::Block) }
     }

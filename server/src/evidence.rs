@@ -1,4 +1,5 @@
-//! `stele verify FILE`: checks evidence that a node gave (`ledger.prove_row` and its kin, `ledger.digest`), with no
+//! `stele verify FILE`: checks evidence that a node gave (`ledger.prove_row` and its kin, `ledger.digest`,
+//! `ledger.certificate`), with no
 //! node and no data directory: it trusts the members' keys that it is given, and nothing else.
 
 use std::fs;
@@ -9,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use ledger::proof::{Digest, Evidence, TransactionProof};
 use ledger::text::Utc;
-use ledger::{Operation, PublicKey, Row, Table, decode_row};
+use ledger::{Certificate, Header, Operation, PublicKey, Row, Table, decode_row};
 use serde_json::{Map, Value, json};
 use tokio_rustls::rustls::pki_types::SubjectPublicKeyInfoDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -44,15 +45,13 @@ pub fn run(file: &Path, asked: &Verify) -> anyhow::Result<ExitCode> {
     shown.insert("holds".to_owned(), checked.is_ok().into());
     if let Err(error) = &checked {
         shown.insert("why".to_owned(), error.to_string().into());
-        if let Some(kept) = &kept
-            && kept.height != evidence.digest().height
+        if let (Some(kept), Some(own)) = (&kept, evidence.digest())
+            && kept.height != own.height
             && !matches!(evidence, Evidence::Consistency { .. })
         {
             let hint = format!(
                 "the evidence was made for block {}, the digest is of block {}: ask for it as of 'block:{}'",
-                evidence.digest().height.0,
-                kept.height.0,
-                kept.height.0
+                own.height.0, kept.height.0, kept.height.0
             );
             shown.insert("hint".to_owned(), hint.into());
         }
@@ -112,13 +111,39 @@ fn describe(evidence: &Evidence, kept: Option<&Digest>, shown: &mut Map<String, 
         Evidence::Digest(_) => {
             put("evidence", "digest".into());
         }
+        Evidence::Certificate { certificate, header, earlier } => {
+            put("evidence", "certificate".into());
+            certified(
+                certificate,
+                earlier.as_ref().map_or_else(|| header.as_ref(), |it| &it.header),
+                &mut put,
+            );
+            put("digest_kept", kept.is_some().into());
+        }
     }
-    let digest = evidence.digest();
+    let Some(digest) = evidence.digest() else { return };
     put("chain", digest.chain.to_string().into());
     put("digest_block", digest.height.0.into());
     put("digest_time", time(digest.time_us).into());
     put("digest_kept", kept.is_some().into());
     put("signed_by", digest.member.to_string().into());
+}
+
+/// What a certificate says of a block, and who says so.
+fn certified(
+    certificate: &Certificate,
+    block: &Header,
+    put: &mut impl FnMut(&str, Value) -> Option<Value>,
+) {
+    let Certificate { statement, voters, signatures } = certificate;
+    put("chain", statement.chain.to_string().into());
+    put("block", block.height.0.into());
+    put("block_hash", block.hash().to_string().into());
+    put("time", time(block.time_us).into());
+    put("certified_at", statement.height.0.into());
+    put("state", statement.state.to_string().into());
+    put("voters", voters.all().iter().map(ToString::to_string).collect());
+    put("signed_by", signatures.iter().map(|(member, _)| member.to_string()).collect());
 }
 
 fn about(proof: &TransactionProof, put: &mut impl FnMut(&str, Value) -> Option<Value>) {

@@ -9,8 +9,8 @@ use std::{
 };
 
 use ledger::{
-    Block, Catalog, Height, Object, Oid, Operation, Receipt, Refusal, Row, RowReader, Transaction,
-    VersionId, catalog,
+    Block, Catalog, Height, Object, Oid, Operation, Outcome, Receipt, Refusal, Row, RowReader,
+    Transaction, VersionId, catalog,
 };
 
 use crate::{
@@ -66,11 +66,17 @@ struct Target {
     indexes: Vec<(Oid, catalog::Index)>,
 }
 
-/// What a block did to the catalog.
-struct Definitions {
+/// What a block did.
+struct Effects {
+    /// The catalog, after it.
     catalog: Catalog,
     changed: bool,
     only_leases: bool,
+    /// The tables that it wrote, and the last of them.
+    written: BTreeMap<Oid, Arc<Versions>>,
+    last: Option<Oid>,
+    /// All of it, in one hash.
+    outcome: Outcome,
 }
 
 impl Applier {
@@ -202,21 +208,32 @@ impl Applier {
         let hash = block.header.hash();
         self.index.begin_block(height, hash, operations);
         let catalog = Catalog::clone(&catalog);
-        let mut definitions = Definitions { catalog, changed: false, only_leases: true };
+        let mut effects = Effects {
+            catalog,
+            changed: false,
+            only_leases: true,
+            written: BTreeMap::new(),
+            last: None,
+            outcome: Outcome::of(hash, before.unwrap_or_default().state),
+        };
         for (place, transaction) in (0_u32..).zip(&block.transactions) {
-            self.transaction(height, place, transaction, &mut definitions)?;
+            self.transaction(height, place, transaction, &mut effects)?;
         }
-        let head = Head { height, block: hash, time_us: block.header.time_us };
-        self.index.finish_block(head, &definitions.catalog)?;
-        self.note(block, &definitions);
-        let receipts = self.publish(head, block, definitions);
+        for (table, versions) in &effects.written {
+            effects.outcome.table(*table, versions.end(), versions.alive());
+        }
+        let state = effects.outcome.digest();
+        let head = Head { height, block: hash, time_us: block.header.time_us, state };
+        self.index.finish_block(head, &effects.catalog)?;
+        self.note(block, &effects);
+        let receipts = self.publish(head, block, effects);
         self.core.memory.set_index(self.core.index().resident_bytes());
         self.core.memory.make_room();
         Ok((head, receipts))
     }
 
     /// Notes for the next checkpoint what a block brought.
-    fn note(&mut self, block: &Block, definitions: &Definitions) {
+    fn note(&mut self, block: &Block, effects: &Effects) {
         let height = block.header.height;
         let operations = || block.transactions.iter().flat_map(|it| &it.operations);
         self.unstored.blocks += 1;
@@ -224,7 +241,7 @@ impl Applier {
         if !block.membership.is_empty() {
             self.unstored.membership = Some(height);
         }
-        if !definitions.changed {
+        if !effects.changed {
             return;
         }
         let mut kept = Vec::new();
@@ -256,92 +273,98 @@ impl Applier {
         height: Height,
         place: u32,
         transaction: &Transaction,
-        definitions: &mut Definitions,
+        effects: &mut Effects,
     ) -> Result<(), Fault> {
-        for (operation, effect) in (0_u32..).zip(&transaction.operations) {
-            let version = VersionId { height, transaction: place, operation };
-            match effect {
+        for (within, operation) in (0_u32..).zip(&transaction.operations) {
+            let version = VersionId { height, transaction: place, operation: within };
+            match operation {
                 Operation::Insert { table, row } => {
-                    let target = self.target(*table, definitions, height)?;
-                    self.write(&target, version, false, row)?;
+                    let target = self.target(*table, effects, height)?;
+                    effects.outcome.began(self.write(&target, version, false, row)?);
                 }
                 Operation::Update { table, previous, row } => {
-                    let target = self.target(*table, definitions, height)?;
+                    let target = self.target(*table, effects, height)?;
                     let ended = target.versions.supersede(*previous, height)?;
-                    self.ended(*table, height, *previous, ended)?;
-                    self.write(&target, version, true, row)?;
+                    effects.outcome.ended(self.ended(*table, height, *previous, ended)?);
+                    effects.outcome.began(self.write(&target, version, true, row)?);
                 }
                 Operation::Delete { table, previous } => {
-                    let target = self.target(*table, definitions, height)?;
+                    let target = self.target(*table, effects, height)?;
                     let ended = target.versions.delete(*previous, version)?;
-                    self.ended(*table, height, *previous, ended)?;
+                    effects.outcome.ended(self.ended(*table, height, *previous, ended)?);
                 }
                 Operation::Define { .. } | Operation::Drop { .. } | Operation::Lease { .. } => {
-                    self.define(height, effect, definitions)?;
+                    self.define(height, operation, effects)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Adds a version and its index entries.
+    /// Adds a version and its index entries. Gives its row's number.
     fn write(
         &mut self,
         target: &Target,
         version: VersionId,
         update: bool,
         row: &Row,
-    ) -> Result<(), Fault> {
+    ) -> Result<u64, Fault> {
         let number = target.versions.push(version, update, &row.bytes);
         if self.index.is_indexed(version.height) || target.indexes.is_empty() {
-            return Ok(());
+            return Ok(number);
         }
-        let Object::Table(table) = &*target.object else { return Ok(()) };
+        let Object::Table(table) = &*target.object else { return Ok(number) };
         let reader = RowReader::new(table, &row.bytes).map_err(undecoded)?;
         for (oid, index) in &target.indexes {
             self.index.put(*oid, index, &reader, number)?;
         }
-        Ok(())
+        Ok(number)
     }
 
-    /// Notes that a version ended, to be settled later.
+    /// Notes that a version ended, to be settled later. Gives its row's number.
     fn ended(
         &mut self,
         table: Oid,
         height: Height,
         previous: VersionId,
         row: Option<u64>,
-    ) -> Result<(), Fault> {
+    ) -> Result<u64, Fault> {
         let Some(row) = row else {
             return Err(unfit(height, &format!("{previous:?} of table {} is not alive", table.0)));
         };
         self.index.ended(height, table, row);
-        Ok(())
+        Ok(row)
     }
 
     fn define(
         &mut self,
         height: Height,
-        effect: &Operation,
-        definitions: &mut Definitions,
+        operation: &Operation,
+        effects: &mut Effects,
     ) -> Result<(), Fault> {
         let refused = |refusal: Refusal| unfit(height, &refusal.to_string());
-        let before = match effect {
-            Operation::Define { oid, .. } => definitions.catalog.index(*oid).cloned(),
+        let before = match operation {
+            Operation::Define { oid, .. } => effects.catalog.index(*oid).cloned(),
             _ => None,
         };
-        definitions.catalog.apply(effect).map_err(refused)?;
-        definitions.changed = true;
-        definitions.only_leases &= matches!(effect, Operation::Lease { .. });
-        if !matches!(effect, Operation::Lease { .. }) {
+        effects.catalog.apply(operation).map_err(refused)?;
+        effects.changed = true;
+        if let Operation::Define { oid, .. }
+        | Operation::Drop { oid }
+        | Operation::Lease { sequence: oid, .. } = operation
+        {
+            effects.outcome.defined(*oid, effects.catalog.get(*oid));
+        }
+        effects.only_leases &= matches!(operation, Operation::Lease { .. });
+        if !matches!(operation, Operation::Lease { .. }) {
             self.tables.clear();
         }
-        if let Operation::Define { oid, object } = effect
+        if let Operation::Define { oid, object } = operation
             && let Object::Index(index) = object.as_ref()
             && before.is_none_or(|before| before.columns != index.columns)
             && !self.index.is_indexed(height)
         {
-            self.index.fill(*oid, index, &definitions.catalog)?;
+            self.index.fill(*oid, index, &effects.catalog)?;
         }
         Ok(())
     }
@@ -349,13 +372,25 @@ impl Applier {
     fn target(
         &mut self,
         table: Oid,
-        definitions: &Definitions,
+        effects: &mut Effects,
+        height: Height,
+    ) -> Result<Arc<Target>, Fault> {
+        let target = self.find_target(table, &effects.catalog, height)?;
+        if effects.last.replace(table) != Some(table) {
+            effects.written.entry(table).or_insert_with(|| Arc::clone(&target.versions));
+        }
+        Ok(target)
+    }
+
+    fn find_target(
+        &mut self,
+        table: Oid,
+        catalog: &Catalog,
         height: Height,
     ) -> Result<Arc<Target>, Fault> {
         if let Some(target) = self.tables.get(&table) {
             return Ok(Arc::clone(target));
         }
-        let catalog = &definitions.catalog;
         let object = catalog.get_shared(table);
         let object = object.filter(|object| matches!(***object, Object::Table(_)));
         let object = object.ok_or_else(|| unfit(height, &format!("no table {}", table.0)))?;
@@ -374,12 +409,13 @@ impl Applier {
     }
 
     /// Shows the block to readers.
-    fn publish(&self, head: Head, block: &Block, definitions: Definitions) -> Vec<Receipt> {
+    fn publish(&self, head: Head, block: &Block, effects: Effects) -> Vec<Receipt> {
         self.core.memory.add(self.core.chain.push(block, head.block));
         let mut published = self.core.published.write();
         published.head = Some(head);
-        if definitions.changed {
-            let Definitions { catalog, only_leases, .. } = definitions;
+        published.recent.push(head, self.unstored.membership);
+        if effects.changed {
+            let Effects { catalog, only_leases, .. } = effects;
             published.catalogs.push(head.height, catalog, only_leases);
         }
         drop(published);

@@ -64,9 +64,13 @@ fn try_resume(
     known: &dyn Fn(Head) -> bool,
 ) -> Result<Option<Resumed>, Fault> {
     let Some(bytes) = store.get(CHECKPOINT)? else { return Ok(None) };
+    if bytes.first_chunk() != Some(&FORMAT.to_le_bytes()) {
+        return Ok(None);
+    }
     let record: CheckpointRecord = derived::decode("checkpoint", &bytes)?;
-    let head = Head { height: record.height, block: record.block, time_us: record.time_us };
-    if record.format != FORMAT || !known(head) {
+    let CheckpointRecord { height, block, time_us, state, .. } = record;
+    let head = Head { height, block, time_us, state };
+    if !known(head) {
         return Ok(None);
     }
     let mut files = BTreeMap::new();

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The format of these records. A store of another one is made anew.
-pub(crate) const FORMAT: u16 = 1;
+pub(crate) const FORMAT: u16 = 2;
 
 /// The only key of its kind: the checkpoint itself.
 pub(crate) const CHECKPOINT: &[u8] = b"0";
@@ -53,6 +53,8 @@ pub(crate) struct CheckpointRecord {
     pub(crate) next_file: u64,
     /// Versions that ended and whose index entries may still stand in the present.
     pub(crate) unsettled: Vec<(Height, Oid, u64)>,
+    /// The state's digest.
+    pub(crate) state: Hash,
 }
 
 /// What is known of a table beside its files.

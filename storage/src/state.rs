@@ -20,6 +20,7 @@ use crate::{
     hints::Hints,
     history::CatalogHistory,
     memory::Memory,
+    recent::Recent,
     sealer::{Sealer, Work},
     verify,
     versions::Versions,
@@ -90,6 +91,8 @@ pub struct Head {
     pub block: Hash,
     /// Its time, µs since 1970 UTC.
     pub time_us: i64,
+    /// The state's digest after it: [`ledger::Outcome::digest`].
+    pub state: Hash,
 }
 
 /// A height that has no block (yet), or no time that old.
@@ -129,6 +132,7 @@ pub(crate) struct Core {
 #[derive(Default)]
 pub(crate) struct Published {
     pub(crate) head: Option<Head>,
+    pub(crate) recent: Recent,
     pub(crate) catalogs: CatalogHistory,
 }
 
@@ -201,6 +205,7 @@ impl State {
             *state.core.tables.write() = found.tables;
             let mut published = state.core.published.write();
             (published.head, published.catalogs) = (Some(found.head), found.catalogs);
+            published.recent.push(found.head, found.record.membership);
             drop(published);
             applier.resume_from(found.record.membership);
             unsettled = found.record.unsettled;
@@ -299,6 +304,12 @@ impl State {
     /// The newest applied block; before genesis, height 0 with a hash of zeros.
     pub fn head(&self) -> Head {
         self.core.published.read().head.unwrap_or_default()
+    }
+
+    /// A block that was applied, if it is one of the newest few thousand; and the newest up to it that has an entry of
+    /// consensus' own.
+    pub fn applied(&self, height: Height) -> Option<(Head, Option<Height>)> {
+        self.core.published.read().recent.get(height)
     }
 
     /// Whether not even genesis was applied.

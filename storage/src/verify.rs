@@ -3,6 +3,7 @@
 //! behind damage, and changes nothing. Records are read one after the other; what shows in each block alone is
 //! looked at on all cores, some megabytes of blocks at a time, and then held against the chain in order.
 
+mod certificates;
 mod chain_check;
 pub(crate) mod derived;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use crate::{
     recovery::{self, Window},
     vote,
 };
+use certificates::Certified;
 use chain_check::{ChainCheck, Look};
 
 /// Findings kept for one file; more are counted, not kept.
@@ -115,6 +117,7 @@ pub fn verify(
         progress,
         at: Progress::default(),
         chain: ChainCheck::new(options.signatures),
+        certified: Certified::open(disk, options.until.is_some())?,
         expected: 0,
         proven: 0,
         previous: (0, 0),
@@ -150,7 +153,9 @@ pub fn verify(
         walk.segment(number, &*file, length)?;
     }
     walk.finish(disk)?;
-    Ok(walk.report)
+    let Walk { options, certified, expected, mut report, .. } = walk;
+    report.files.extend(certified.finish(options.until.is_none().then_some(Height(expected))));
+    Ok(report)
 }
 
 /// Walks blocks that are in no file, or whose file is not at hand.
@@ -218,6 +223,7 @@ struct Walk<'p> {
     progress: &'p mut dyn FnMut(Progress),
     at: Progress,
     chain: ChainCheck,
+    certified: Certified,
     /// The next height.
     expected: u64,
     /// Heights that records prove to have been on stable storage.
@@ -465,7 +471,14 @@ impl Walk<'_> {
             self.find(at, Some(height), detail);
             sound = false;
         }
-        for wrong in self.chain.block(&block, &look, true) {
+        if height > 0 {
+            self.certified.block(&block, self.chain.members());
+        }
+        let wrongs = self.chain.block(&block, &look, true);
+        if height == 0 {
+            self.certified.block(&block, self.chain.members());
+        }
+        for wrong in wrongs {
             if wrong.before {
                 let (file, offset) = self.previous;
                 self.find_in(file, offset, Some(height.saturating_sub(1)), wrong.detail);

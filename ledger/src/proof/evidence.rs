@@ -4,8 +4,9 @@
 use serde_json::{Value as Json, json};
 
 use super::{BlockProof, ConsistencyProof, Digest, ProofError, RowProof, TransactionProof};
+use crate::certificate::{Certificate, CertificateError};
 use crate::codec::DecodeError;
-use crate::{Hash, Object, Oid, Operation, PublicKey, Table};
+use crate::{Hash, Header, Object, Oid, Operation, PublicKey, Table};
 
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,15 @@ pub enum Evidence {
     },
     /// A digest alone.
     Digest(Digest),
+    /// A block that a majority of the voters vouches for.
+    Certificate {
+        /// What they signed, of this block or a later one.
+        certificate: Box<Certificate>,
+        /// The header of the block that they signed.
+        header: Box<Header>,
+        /// An earlier block, as one of those before it; nothing if it is the one itself.
+        earlier: Option<BlockProof>,
+    },
 }
 
 fn key_of(keys: &[PublicKey], member: Hash) -> Result<&PublicKey, ProofError> {
@@ -88,13 +98,14 @@ fn part<'j>(json: &'j Json, name: &str) -> Result<&'j Json, DecodeError> {
 }
 
 impl Evidence {
-    /// The digest that the evidence was made for.
-    pub fn digest(&self) -> &Digest {
+    /// The digest that the evidence was made for; a certificate stands on signatures of its own.
+    pub fn digest(&self) -> Option<&Digest> {
         match self {
             Self::Row { digest, .. }
             | Self::Transaction { digest, .. }
             | Self::Consistency { digest, .. }
-            | Self::Digest(digest) => digest,
+            | Self::Digest(digest) => Some(digest),
+            Self::Certificate { .. } => None,
         }
     }
 
@@ -113,23 +124,21 @@ impl Evidence {
     }
 
     /// Checks everything against the members' keys, and against a digest that was kept: of the same block for a row
-    /// or a transaction, of the earlier block for a chain that goes on. Without one the evidence's own has to do, as
-    /// far as its member is believed.
+    /// or a transaction, of the earlier block for a chain that goes on, of one of the blocks that a certificate is for.
+    /// Without one the evidence's own has to do, as far as its member is believed.
     ///
     /// # Errors
     /// What doesn't hold.
     pub fn verify(&self, kept: Option<&Digest>, keys: &[PublicKey]) -> Result<(), ProofError> {
-        let own = self.digest();
-        own.verify(key_of(keys, own.member)?)?;
+        if let Some(own) = self.digest() {
+            own.verify(key_of(keys, own.member)?)?;
+        }
         if let Some(kept) = kept {
             kept.verify(key_of(keys, kept.member)?)?;
         }
-        let digest = match self {
-            Self::Consistency { .. } => own,
-            _ => kept.unwrap_or(own),
-        };
         match self {
-            Self::Row { version, definition, .. } => {
+            Self::Row { version, definition, digest: own } => {
+                let digest = kept.unwrap_or(own);
                 version.verify(digest, keys)?;
                 definition.verify(digest, keys)?;
                 let defined = self.table().map(|(oid, _)| oid);
@@ -142,8 +151,8 @@ impl Evidence {
                     && place(definition) < place(version);
                 if fits { Ok(()) } else { Err(ProofError::Definition) }
             }
-            Self::Transaction { transaction, block, .. } => {
-                linked(transaction.verify()?, block, digest)?;
+            Self::Transaction { transaction, block, digest: own } => {
+                linked(transaction.verify()?, block, kept.unwrap_or(own))?;
                 transaction.verify_signature(key_of(keys, transaction.transaction.member)?)
             }
             Self::Consistency { proof, old, digest: new } => {
@@ -154,6 +163,24 @@ impl Evidence {
                 Some(kept) if !kept.says_as(own) => Err(ProofError::Consistency),
                 _ => Ok(()),
             },
+            Self::Certificate { certificate, header, earlier } => {
+                let key_of = |member| keys.iter().find(|key| key.member() == member).copied();
+                certificate
+                    .verify(kept.map_or(certificate.statement.chain, |it| it.chain), key_of)?;
+                if !certificate.statement.is_about(header) {
+                    return Err(CertificateError::Block.into());
+                }
+                if let Some(earlier) = earlier {
+                    earlier.verify_before(header)?;
+                }
+                let shown =
+                    std::iter::once(header.as_ref()).chain(earlier.iter().map(|it| &it.header));
+                let same = |kept: &Digest| {
+                    let mut all = shown.clone();
+                    all.any(|it| it.height == kept.height && it.hash() == kept.block)
+                };
+                if kept.is_none_or(same) { Ok(()) } else { Err(ProofError::Consistency) }
+            }
         }
     }
 
@@ -179,6 +206,12 @@ impl Evidence {
                 "digest": digest.to_json(),
             }),
             Self::Digest(digest) => digest.to_json(),
+            Self::Certificate { certificate, header, earlier } => json!({
+                "evidence": "certificate",
+                "certificate": certificate.to_json(),
+                "header": super::json::hex(&header.encode()),
+                "earlier": earlier.as_ref().map(BlockProof::to_json),
+            }),
         }
     }
 
@@ -203,6 +236,14 @@ impl Evidence {
                 proof: ConsistencyProof::from_json(part(json, "consistency")?)?,
                 old: Digest::from_json(part(json, "old")?)?,
                 digest: digest()?,
+            },
+            Some("certificate") => Self::Certificate {
+                certificate: Box::new(Certificate::from_json(part(json, "certificate")?)?),
+                header: Box::new(super::json::header(json)?),
+                earlier: match part(json, "earlier")? {
+                    Json::Null => None,
+                    earlier => Some(BlockProof::from_json(earlier)?),
+                },
             },
             Some(other) => {
                 return Err(DecodeError::malformed(format!("evidence of another kind: {other}")));

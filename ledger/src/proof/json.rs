@@ -8,14 +8,14 @@ use crate::codec::{DecodeError, decode, encode};
 use crate::{Hash, Header, Height, Signature};
 
 /// The version of the files.
-const FILE: u64 = 1;
+pub(crate) const FILE: u64 = 1;
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0');
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-fn wrong(name: &str) -> DecodeError {
+pub(crate) fn wrong(name: &str) -> DecodeError {
     DecodeError::malformed(format!("field \"{name}\" of the proof"))
 }
 
@@ -24,7 +24,7 @@ fn text<'a>(json: &'a Json, name: &str) -> Result<&'a str, DecodeError> {
     json.get(name).and_then(Json::as_str).ok_or_else(|| wrong(name))
 }
 
-fn bytes(json: &Json, name: &str) -> Result<Vec<u8>, DecodeError> {
+pub(crate) fn bytes(json: &Json, name: &str) -> Result<Vec<u8>, DecodeError> {
     let text = text(json, name)?.as_bytes();
     let half = |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let pairs = text.chunks(2).map(|pair| match *pair {
@@ -34,26 +34,26 @@ fn bytes(json: &Json, name: &str) -> Result<Vec<u8>, DecodeError> {
     pairs.collect::<Option<_>>().ok_or_else(|| wrong(name))
 }
 
-fn number<T: TryFrom<u64>>(json: &Json, name: &str) -> Result<T, DecodeError> {
+pub(crate) fn number<T: TryFrom<u64>>(json: &Json, name: &str) -> Result<T, DecodeError> {
     let value = json.get(name).and_then(Json::as_u64).and_then(|value| T::try_from(value).ok());
     value.ok_or_else(|| wrong(name))
 }
 
-fn one_hash(json: &Json, name: &str) -> Result<Hash, DecodeError> {
+pub(crate) fn one_hash(json: &Json, name: &str) -> Result<Hash, DecodeError> {
     text(json, name)?.parse().map_err(|_| wrong(name))
 }
 
-fn hashes(json: &Json, name: &str) -> Result<Vec<Hash>, DecodeError> {
+pub(crate) fn hashes(json: &Json, name: &str) -> Result<Vec<Hash>, DecodeError> {
     let all = json.get(name).and_then(Json::as_array).ok_or_else(|| wrong(name))?;
     let one = |hash: &Json| hash.as_str().and_then(|text| text.parse().ok());
     all.iter().map(one).collect::<Option<_>>().ok_or_else(|| wrong(name))
 }
 
-fn shown(path: &[Hash]) -> Vec<String> {
+pub(crate) fn shown(path: &[Hash]) -> Vec<String> {
     path.iter().map(Hash::to_string).collect()
 }
 
-fn header(json: &Json) -> Result<Header, DecodeError> {
+pub(crate) fn header(json: &Json) -> Result<Header, DecodeError> {
     let bytes = bytes(json, "header")?;
     match Header::decode_front(&bytes)? {
         (header, []) => Ok(header),
@@ -62,7 +62,7 @@ fn header(json: &Json) -> Result<Header, DecodeError> {
 }
 
 /// Checks what kind of file it is.
-fn expect(json: &Json, kind: &str) -> Result<(), DecodeError> {
+pub(crate) fn expect(json: &Json, kind: &str) -> Result<(), DecodeError> {
     if text(json, "proof")? != kind {
         return Err(wrong("proof"));
     }

@@ -138,11 +138,3 @@ fn consistency_proofs() {
         assert_eq!(proof.verify(&forged, last), Err(ProofError::Consistency));
     }
 }
-
-#[test]
-fn certificates_name_chain_and_block() {
-    let (headers, ..) = chain();
-    let messages: std::collections::BTreeSet<Hash> =
-        headers.iter().map(certificate_message).collect();
-    assert_eq!(messages.len(), headers.len());
-}

@@ -165,6 +165,7 @@ impl Work {
             membership: capture.membership,
             next_file: self.next_file,
             unsettled: capture.unsettled.clone(),
+            state: capture.head.state,
         };
         changes.push(Change::Set(CHECKPOINT.to_vec(), ledger::codec::encode(&record)));
         Ok((written, ended))

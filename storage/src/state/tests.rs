@@ -2,6 +2,7 @@
 //! index engine, however the state came to be.
 
 mod damage;
+mod digest;
 mod forged;
 mod lost;
 mod model;

@@ -66,6 +66,11 @@ impl ChainCheck {
         self.complete = false;
     }
 
+    /// The members in force; `None` if they can't be known, because a block before is damaged.
+    pub(super) fn members(&self) -> Option<&BTreeMap<Hash, PublicKey>> {
+        self.complete.then_some(&self.members)
+    }
+
     /// Looks at a block that will come.
     pub(super) fn look(&self, block: &Block) -> Look {
         // What is hashed once is held against the header, and against the signatures.

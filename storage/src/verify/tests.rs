@@ -12,7 +12,7 @@ use crate::{
     simulated::SimulatedDisk,
 };
 
-fn key() -> NodeKey {
+pub(super) fn key() -> NodeKey {
     NodeKey::from_bytes(&[3; 32])
 }
 
@@ -52,7 +52,7 @@ fn transaction(chain: ledger::Hash, number: u8) -> Transaction {
 }
 
 /// A chain of genesis and as many blocks; the function may spoil each before it is written.
-fn chain(count: u8, mut spoil: impl FnMut(&mut Block)) -> SimulatedDisk {
+pub(super) fn chain(count: u8, mut spoil: impl FnMut(&mut Block)) -> SimulatedDisk {
     let disk = SimulatedDisk::new();
     let file = BlockFile::open(Arc::new(disk.clone()), small()).unwrap();
     let mut block = genesis();
@@ -76,7 +76,7 @@ fn chain(count: u8, mut spoil: impl FnMut(&mut Block)) -> SimulatedDisk {
     disk
 }
 
-fn run(disk: &SimulatedDisk) -> Report {
+pub(super) fn run(disk: &SimulatedDisk) -> Report {
     verify(disk, Options::default(), &mut |_| ()).unwrap()
 }
 

@@ -3,7 +3,7 @@
 use super::super::tests::each_change;
 use super::*;
 use crate::samples::{column, genesis, key, table, transaction};
-use crate::{Header, Proposal, Row, Tip, Transaction, Type, Value};
+use crate::{Proposal, Row, Statement, Tip, Transaction, Type, Value, Voters};
 
 const TABLE: Oid = Oid(16384);
 
@@ -156,4 +156,46 @@ fn no_altered_file_holds() {
             }
         });
     }
+}
+
+#[test]
+fn a_certificate_vouches_for_its_block_and_those_before() {
+    let chain = Chain::new();
+    let voters = Voters::new([(1..=3).map(|it| key(it).member()).collect()]);
+    let header = chain.blocks[3].header.clone();
+    let statement = Statement {
+        chain: header.chain_id(),
+        height: header.height,
+        block: header.hash(),
+        state: Hash([5; 32]),
+        governance: header.governance,
+        voters: voters.hash(),
+    };
+    let sign = |it| (key(it).member(), statement.sign(&key(it)));
+    let signatures = [1, 2].map(sign).into_iter().collect();
+    let certificate = Certificate::gather(statement, &voters, &signatures).unwrap();
+    let keys = [1, 2, 3].map(|it| key(it).public());
+    let of = |earlier: Option<usize>| Evidence::Certificate {
+        certificate: Box::new(certificate.clone()),
+        header: Box::new(header.clone()),
+        // The tree in a header is over all before it.
+        earlier: earlier.map(|height| chain.block(height, 2)),
+    };
+    for evidence in [of(None), of(Some(0)), of(Some(2))] {
+        evidence.verify(None, &keys).unwrap();
+        evidence.verify(Some(&chain.digest(3)), &keys).unwrap();
+        let file = evidence.to_json();
+        assert_eq!(Evidence::from_json(&file).unwrap(), evidence);
+        each_change(&file, &mut |changed| {
+            let read = Evidence::from_json(changed);
+            assert!(!read.is_ok_and(|it| it.verify(None, &keys).is_ok()), "{changed}");
+        });
+        assert!(evidence.verify(None, &keys[..1]).is_err());
+        // A digest of a block that it says nothing of.
+        assert!(evidence.verify(Some(&chain.digest(1)), &keys).is_err());
+    }
+    of(Some(1)).verify(Some(&chain.digest(1)), &keys).unwrap();
+    let mut forged = chain.digest(3);
+    forged.block.0[0] ^= 1;
+    assert!(of(None).verify(Some(&forged), &keys).is_err());
 }

@@ -9,6 +9,7 @@ use std::{
 use ledger::{Height, Object, Oid, Operation, Value, VersionId, View, key::encode_key};
 use proptest::prelude::*;
 
+use super::digest::digests;
 use crate::{ScanColumn, Snapshot, State, Versions, testing::*};
 
 /// One operation, as a wish: it becomes what the rows alive allow.
@@ -158,6 +159,8 @@ impl Model {
         }
         let newest = self.at[state.head().height.0 as usize].len();
         assert_eq!(state.snapshot().row_count(TABLE), newest as u64);
+        let applied = &self.chain.blocks[..=state.head().height.0 as usize];
+        assert_eq!(Some(&state.head().state), digests(applied).last());
     }
 
     /// What came and went between some older height and this one.
