@@ -20,6 +20,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use crate::{
+    certifier::Certifier,
     codec::{
         self,
         messages::{Answer, Request, addressed},
@@ -62,6 +63,7 @@ pub(crate) struct Door<R: Runtime> {
     /// Bytes of blocks that consensus was given, and that it may not have written yet.
     pub(crate) taken: AtomicU64,
     pub(crate) members: Membership<R>,
+    pub(crate) certifier: Arc<Certifier>,
 }
 
 impl<R: Runtime> Door<R> {
@@ -109,6 +111,7 @@ impl<R: Runtime> Door<R> {
             Request::Change(change) => Answer::Changed(self.members.change_here(change).await),
             Request::Progress => Answer::Progress(self.members.progress()),
             Request::Blocks(from, to) => Answer::Blocks(lend(&self.blocks, from, to)),
+            Request::Certify(ask) => Answer::Certify(self.certifier.answer(&ask)),
         };
         answer.encode().map_err(refused)
     }

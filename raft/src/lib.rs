@@ -3,6 +3,7 @@
 //! It takes signed transactions, validates and batches them into blocks, keeps the blocks in the block file
 //! (which is the consensus log) and applies them to the state. It knows no SQL, and no socket.
 
+mod certifier;
 mod codec;
 mod door;
 mod flight;

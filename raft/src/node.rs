@@ -26,13 +26,14 @@ use openraft::{
 };
 use parking_lot::Mutex;
 use storage::{
-    BlockFile, BoxFuture, Clock, Damage, Disk, Fault, Head, Index, NodeChange, NodeInfo, Order,
-    Refused, State, StateConfig, SubmitError, block_file, parallel,
+    BlockFile, BoxFuture, Certificates, Clock, Damage, Disk, Fault, Head, Index, NodeChange,
+    NodeInfo, Order, Refused, State, StateConfig, SubmitError, block_file, parallel,
 };
 use tokio::sync::oneshot;
 
 use self::replay::{Replayed, is_alone, newest_members, own, replay};
 use crate::{
+    certifier::{Certifier, Gathers},
     codec,
     door::Door,
     log_store::{Governance, LogStore},
@@ -119,6 +120,7 @@ struct Running<R: Runtime> {
     sequencer: Sequencer<R>,
     /// Whether damaged blocks are put right, and waited for.
     mended: Arc<AtomicBool>,
+    gathers: Gathers<R>,
 }
 
 /// How a node is.
@@ -164,8 +166,8 @@ impl<R: Runtime> NodeOn<R> {
         let public_key = key.public().0;
         let internal = |error: std::io::Error| Fault::Internal(error.to_string());
         let mender = Mender::new(Arc::clone(&network));
-        let opened = disk::open::<R>(disk, files, &public_key, &mender).await?;
-        let blocks = Arc::new(opened);
+        let beside = Arc::clone(&disk);
+        let blocks = Arc::new(disk::open::<R>(disk, files, &public_key, &mender).await?);
         let empty = blocks.first().is_none();
         let (mut founded, mut joins) = (false, None);
         match start {
@@ -183,7 +185,10 @@ impl<R: Runtime> NodeOn<R> {
             Start::Found(_) | Start::Open => {}
         }
         let source = Arc::clone(&blocks);
-        let replay = move || replay(&source, public_key, state, index, segments);
+        let replay = move || {
+            let kept = Arc::new(Certificates::open(beside));
+            replay(&source, public_key, state, index, segments, &kept)
+        };
         let replayed = R::aside(replay).await.map_err(internal)??;
         let state = Arc::clone(&replayed.state);
         let joined = || joins.map(|(chain, _)| chain);
@@ -265,7 +270,8 @@ impl<R: Runtime> NodeOn<R> {
     /// Why nothing can be written any more, if so. A full disk may have room again.
     fn fault(&self) -> Option<Fault> {
         let ended = || self.running.as_ref().and_then(|running| running.sequencer.ended());
-        self.read_only.clone().or_else(|| self.blocks.stopped()).or_else(ended)
+        let stopped = || self.state.halted().or_else(|| self.blocks.stopped());
+        self.read_only.clone().or_else(stopped).or_else(ended)
     }
 
     /// Decides what is queued, then closes: consensus, the block file, the directory. May be called twice.
@@ -276,6 +282,7 @@ impl<R: Runtime> NodeOn<R> {
         }
         if let Some(running) = &self.running {
             running.mended.store(false, Ordering::Relaxed);
+            running.gathers.stop().await;
             if self.voters().len() < 2 {
                 running.sequencer.close().await;
             } else if R::Tasks::timeout(LANDING, running.sequencer.close()).await.is_err() {
@@ -419,7 +426,7 @@ impl Begin<'_> {
     /// Starts consensus. A single voter leads when this returns; who joins has the number that it was given.
     async fn run<R: Runtime>(self, joins: Option<NodeId>) -> Result<Running<R>, Fault> {
         let Self { key, clock, network, blocks, chain, replayed, bounds } = self;
-        let Replayed { state, last, members, .. } = replayed;
+        let Replayed { state, last, members, certificates, .. } = replayed;
         let public_key = key.public().0;
         let newest = newest_members(blocks, &members, state.next_height())?;
         let Some(id) = own(&newest, &public_key).or(joins) else {
@@ -448,18 +455,22 @@ impl Begin<'_> {
                 .map_err(|fault| blocks.stopped().unwrap_or(fault))?;
         }
         let members = Membership::new(raft.clone(), ways.clone(), Arc::clone(&state));
+        let of = (key.clone(), chain);
+        let certifier = Certifier::new(of, Arc::clone(&state), Arc::clone(blocks), certificates);
+        let gathers = Gathers::start(Arc::clone(&certifier), raft.clone(), ways.clone());
         let door = Door {
             raft: raft.clone(),
             blocks: Arc::clone(blocks),
             chain,
             taken: AtomicU64::new(0),
             members: members.clone(),
+            certifier,
         };
         let blocks = Arc::clone(blocks);
         let parts =
             Parts { raft: raft.clone(), state, blocks, clock, proposer: key.member(), bounds };
         let sequencer = Sequencer::start(parts);
-        Ok(Running { raft, ways, door, members, sequencer, mended })
+        Ok(Running { raft, ways, door, members, sequencer, mended, gathers })
     }
 }
 

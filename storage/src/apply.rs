@@ -181,6 +181,11 @@ impl Applier {
         self.index.finish_resume()
     }
 
+    /// Takes no further block.
+    pub(crate) fn stop(&mut self, fault: &Fault) {
+        self.stopped.get_or_insert_with(|| fault.clone());
+    }
+
     /// Applies the next block. After a fault no further block is taken.
     pub(crate) fn apply(&mut self, block: &Block) -> Result<(Head, Vec<Receipt>), Fault> {
         if let Some(fault) = &self.stopped {

@@ -2,17 +2,20 @@
 //! what an auditor is shown: so they never keep a chain from being opened, and none is waited for. It checks that bytes
 //! are what was written; whether a certificate holds is for [`crate::verify`].
 //!
+//! They are never synced, so that a power cut may tear any of them: an opening wraps what doesn't read into a record of its
+//! own, and says so in the log.
+//!
 //! File `certificates`: records, one behind the other, in order of heights, each at a multiple of 8.
 //!
 //! | at | bytes | what |
 //! |---|---|---|
 //! | 0 | 4 | `SCRT` |
 //! | 4 | 2 | format version: 1 |
-//! | 6 | 2 | zero |
-//! | 8 | 4 | length *n* of the certificate |
-//! | 12 | 8 | height of its block |
-//! | 20 | 4 | CRC-32 of bytes 0..20 and of the certificate |
-//! | 24 | *n* | the certificate |
+//! | 6 | 2 | 0 a certificate; 1 bytes that did not read when a node opened the file |
+//! | 8 | 4 | length *n* of what follows |
+//! | 12 | 8 | height of the certificate's block; or 0 |
+//! | 20 | 4 | CRC-32 of bytes 0..20 and of the *n* bytes |
+//! | 24 | *n* | the certificate; or the bytes, but the first 24 |
 //! | 24+*n* | 0..7 | zeros |
 
 #[cfg(test)]
@@ -29,6 +32,8 @@ use crate::{Damage, Disk, Fault, File, block_file::record::number, recovery::Win
 pub const NAME: &str = "certificates";
 const MAGIC: &[u8; 4] = b"SCRT";
 const HEADER: usize = 24;
+/// The kind of a record that holds what did not read.
+const WRAPPED: u16 = 1;
 /// Records are looked for, behind what doesn't read, at multiples of this.
 const STEP: u64 = 8;
 /// Most bytes of a certificate: of more voters than a chain will have.
@@ -38,8 +43,10 @@ const MOST: u32 = 1 << 20;
 pub struct Certificates(Mutex<Inner>);
 
 struct Inner {
-    /// Without one, only the newest is kept, in memory.
+    disk: Arc<dyn Disk>,
+    /// Made with the first certificate. One that can't be used is left alone.
     file: Option<Arc<dyn File>>,
+    usable: bool,
     /// Where the next record goes.
     end: u64,
     places: Vec<Place>,
@@ -66,6 +73,8 @@ pub(crate) struct Found {
     /// Bytes of the file.
     pub(crate) length: u64,
     pub(crate) damage: Vec<Damage>,
+    /// Where records are between which something doesn't read: its first byte, and the one behind.
+    gaps: Vec<(u64, u64)>,
 }
 
 fn wrong(offset: u64, detail: impl Into<String>) -> Damage {
@@ -73,29 +82,34 @@ fn wrong(offset: u64, detail: impl Into<String>) -> Damage {
     Damage { height: None, file: NAME.to_owned(), offset, detail: detail.into() }
 }
 
-/// A record's place if it reads, or why it doesn't.
-fn record(window: &mut Window<'_>, at: u64) -> io::Result<Result<Place, String>> {
+/// A record that reads.
+enum Record {
+    Certificate(Place),
+    /// So many bytes that did not read at an opening.
+    Wrapped(u32),
+}
+
+/// A record if it reads, or why it doesn't.
+fn record(window: &mut Window<'_>, at: u64) -> io::Result<Result<Record, String>> {
     let header = window.get(at, HEADER as u64)?;
     let no = |why: &str| Ok(Err(why.to_owned()));
     if header.first_chunk() != Some(MAGIC) {
         return no("no certificate begins here");
     }
-    let (Some(version), Some(length), Some(height), Some(crc)) =
-        (number(header, 4), number(header, 8), number(header, 12), number(header, 20))
-    else {
+    let (Some(version), Some(kind), Some(length), Some(height), Some(crc)) = (
+        number(header, 4).map(u16::from_le_bytes),
+        number(header, 6).map(u16::from_le_bytes),
+        number(header, 8).map(u32::from_le_bytes),
+        number(header, 12).map(u64::from_le_bytes),
+        number(header, 20).map(u32::from_le_bytes),
+    ) else {
         return no("a record that is cut short");
     };
-    let [version, length, crc] = [
-        u32::from(u16::from_le_bytes(version)),
-        u32::from_le_bytes(length),
-        u32::from_le_bytes(crc),
-    ];
-    let height = Height(u64::from_le_bytes(height));
     if version != 1 {
         return Ok(Err(format!("a record of version {version}")));
     }
-    if length > MOST {
-        return no("a record that is too long");
+    if kind > WRAPPED || (kind != WRAPPED && length > MOST) {
+        return no("a record of no kind");
     }
     let whole = padded(length.into());
     let record = window.get(at, whole)?;
@@ -111,9 +125,32 @@ fn record(window: &mut Window<'_>, at: u64) -> io::Result<Result<Place, String>>
         return no("bytes that are not zero behind a certificate");
     }
     if checksum(front, body) != crc {
-        return Ok(Err(format!("the checksum of block {}'s certificate doesn't match", height.0)));
+        return Ok(Err(format!("the checksum of block {height}'s certificate doesn't match")));
     }
-    Ok(Ok(Place { height, offset: at, length }))
+    let place = Place { height: Height(height), offset: at, length };
+    Ok(Ok(if kind == WRAPPED { Record::Wrapped(length) } else { Record::Certificate(place) }))
+}
+
+/// Makes a record of bytes that don't read, with records before and behind.
+fn wrap(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
+    let mut bytes = vec![0; usize::try_from(to - from).unwrap_or(0)];
+    file.read_at(&mut bytes, from)?;
+    let body = bytes.get(HEADER..).unwrap_or_default();
+    let header = header(WRAPPED, 0, body).ok_or_else(|| io::Error::other("too long a gap"))?;
+    file.write_at(&header, from)
+}
+
+/// What stands before a record's bytes; nothing if they are too many.
+fn header(kind: u16, height: u64, body: &[u8]) -> Option<Vec<u8>> {
+    let mut header = Vec::with_capacity(HEADER + body.len() + 8);
+    header.extend_from_slice(MAGIC);
+    header.extend_from_slice(&1_u16.to_le_bytes());
+    header.extend_from_slice(&kind.to_le_bytes());
+    header.extend_from_slice(&u32::try_from(body.len()).ok()?.to_le_bytes());
+    header.extend_from_slice(&height.to_le_bytes());
+    let crc = checksum(&header, body);
+    header.extend_from_slice(&crc.to_le_bytes());
+    Some(header)
 }
 
 fn checksum(front: &[u8], body: &[u8]) -> u32 {
@@ -145,30 +182,35 @@ pub(crate) fn peek(disk: &dyn Disk) -> Result<Option<Found>, Fault> {
 pub(crate) fn find(file: Arc<dyn File>) -> io::Result<Found> {
     let length = file.len()?;
     let mut window = Window::new(&*file, length);
-    let (places, damage) = (Vec::new(), Vec::new());
-    let mut found = Found { file: Arc::clone(&file), places, end: 0, length, damage };
-    let (mut at, mut broken) = (0, false);
+    let (places, damage, gaps) = (Vec::new(), Vec::new(), Vec::new());
+    let mut found = Found { file: Arc::clone(&file), places, end: 0, length, damage, gaps };
+    let mut at = 0;
     while at < length {
-        match record(&mut window, at)? {
-            Ok(place) if found.places.last().is_none_or(|last| last.height < place.height) => {
-                found.places.push(place);
-                at += padded(place.length.into());
-                found.end = at;
-                broken = false;
+        let bytes = match record(&mut window, at)? {
+            Ok(Record::Certificate(place)) => {
+                if found.places.last().is_none_or(|last| last.height < place.height) {
+                    found.places.push(place);
+                } else {
+                    let detail = format!("block {} is not in order", place.height.0);
+                    found.damage.push(wrong(at, detail));
+                }
+                place.length
             }
-            Ok(place) => {
-                found.damage.push(wrong(at, format!("block {} is not in order", place.height.0)));
-                at += padded(place.length.into());
-                found.end = at;
-                broken = false;
-            }
+            Ok(Record::Wrapped(bytes)) => bytes,
             Err(why) => {
-                if !std::mem::replace(&mut broken, true) {
+                // The first of them is where the last record ends.
+                if at == found.end {
                     found.damage.push(wrong(at, why));
                 }
                 at += STEP;
+                continue;
             }
+        };
+        if at > found.end {
+            found.gaps.push((found.end, at));
         }
+        at += padded(bytes.into());
+        found.end = at;
     }
     Ok(found)
 }
@@ -189,55 +231,69 @@ pub(crate) fn read(file: &dyn File, place: Place) -> io::Result<Option<Certifica
     Ok(certificate.filter(|it| it.statement.height == place.height))
 }
 
-impl Certificates {
-    /// Opens the file, and makes it if it is missing. A torn end is cut. A file that can't be read or written is left
-    /// alone: the log says why, and only the newest certificate is known.
-    pub fn open(disk: &dyn Disk) -> Self {
-        let opened = Self::try_open(disk).unwrap_or_else(|error| {
-            tracing::warn!(%error, "certificates are not kept: the file {NAME} can't be used");
-            let (places, newest) = (Vec::new(), None);
-            Inner { file: None, end: 0, places, newest, failing: true }
-        });
-        Self(Mutex::new(opened))
-    }
-
-    fn try_open(disk: &dyn Disk) -> io::Result<Inner> {
-        let Found { file, places, end, length, damage } = find(disk.open(NAME, true)?)?;
-        for damage in &damage {
-            if damage.offset < end {
-                tracing::warn!(%damage, "a certificate is damaged; the chain needs none");
-            }
+impl Inner {
+    /// Goes on with the file that is there.
+    fn take_over(&mut self) -> io::Result<()> {
+        let Found { file, places, end, length, damage, gaps } = find(self.disk.open(NAME, false)?)?;
+        for damage in damage.iter().filter(|damage| damage.offset < end) {
+            tracing::warn!(%damage, "a certificate is lost; a later one covers its block");
+        }
+        for (from, to) in gaps {
+            wrap(&*file, from, to)?;
         }
         if end < length {
             tracing::info!(at = end, "the torn end of the file {NAME} is cut");
             file.set_len(end)?;
         }
         let newest = places.last().map(|last| read(&*file, *last)).transpose()?.flatten();
-        let newest = newest.map(Arc::new);
-        Ok(Inner { file: Some(file), end, places, newest, failing: false })
+        (self.file, self.end, self.places) = (Some(file), end, places);
+        self.newest = newest.map(Arc::new);
+        Ok(())
     }
 
+    fn write(&mut self, certificate: &Certificate) -> io::Result<()> {
+        let file = match &self.file {
+            Some(file) => Arc::clone(file),
+            None => Arc::clone(self.file.insert(self.disk.open(NAME, true)?)),
+        };
+        let place = write(&*file, self.end, certificate)?;
+        self.end += padded(place.length.into());
+        self.places.push(place);
+        Ok(())
+    }
+}
+
+impl Certificates {
+    /// Opens the file, if there is one. A torn end is cut. A file that can't be read or written is left alone: the log
+    /// says why, and only the newest certificate is known.
+    pub fn open(disk: Arc<dyn Disk>) -> Self {
+        let (places, newest) = (Vec::new(), None);
+        let none = Inner { disk, file: None, usable: true, end: 0, places, newest, failing: false };
+        let kept = Self(Mutex::new(none));
+        let opened = kept.0.lock().take_over();
+        match opened {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "certificates are not kept: the file {NAME} can't be used");
+                kept.0.lock().usable = false;
+            }
+            _ => {}
+        }
+        kept
+    }
     /// Adds one, if it is of a higher block than all that are there. It is not waited for until it is safe.
     pub fn add(&self, certificate: Certificate) {
         let mut inner = self.0.lock();
         let height = certificate.statement.height;
-        if inner.newest.as_ref().is_some_and(|newest| newest.statement.height >= height) {
+        let newest = inner.newest.as_ref().map(|newest| newest.statement.height);
+        if newest.max(inner.places.last().map(|last| last.height)) >= Some(height) {
             return;
         }
-        if let Some(file) = inner.file.clone() {
-            let written = write(&*file, inner.end, height, &certificate);
-            match written {
-                Ok(place) => {
-                    inner.end += padded(place.length.into());
-                    inner.places.push(place);
-                    inner.failing = false;
-                }
-                Err(error) if !inner.failing => {
-                    tracing::warn!(%error, "a certificate could not be written; a later one covers its blocks");
-                    inner.failing = true;
-                }
-                Err(_) => {}
+        if inner.usable {
+            let failed = inner.write(&certificate).err();
+            if let Some(error) = failed.as_ref().filter(|_| !inner.failing) {
+                tracing::warn!(%error, "a certificate can't be written; a later one will cover its blocks");
             }
+            inner.failing = failed.is_some();
         }
         inner.newest = Some(Arc::new(certificate));
     }
@@ -287,18 +343,14 @@ impl Certificates {
     }
 }
 
-fn write(file: &dyn File, at: u64, height: Height, certificate: &Certificate) -> io::Result<Place> {
+fn write(file: &dyn File, at: u64, certificate: &Certificate) -> io::Result<Place> {
+    let height = certificate.statement.height;
     let body = certificate.encode();
     let length = u32::try_from(body.len()).ok().filter(|length| *length <= MOST);
-    let length = length.ok_or_else(|| io::Error::other("a certificate that is too long"))?;
-    let mut record = Vec::with_capacity(HEADER + body.len() + 8);
-    record.extend_from_slice(MAGIC);
-    record.extend_from_slice(&1_u16.to_le_bytes());
-    record.extend_from_slice(&[0; 2]);
-    record.extend_from_slice(&length.to_le_bytes());
-    record.extend_from_slice(&height.0.to_le_bytes());
-    let crc = checksum(&record, &body);
-    record.extend_from_slice(&crc.to_le_bytes());
+    let record = length.and_then(|length| Some((length, header(0, height.0, &body)?)));
+    let Some((length, mut record)) = record else {
+        return Err(io::Error::other("a certificate that is too long"));
+    };
     record.extend_from_slice(&body);
     record.resize(usize::try_from(padded(length.into())).unwrap_or(record.len()), 0);
     file.write_at(&record, at)?;

@@ -60,6 +60,14 @@ pub enum Fault {
         /// Why.
         detail: String,
     },
+    /// What this node has made of the chain is not what a majority of the voters has signed: it stops.
+    #[error("this node went astray: after block {} {detail}", height.0)]
+    Astray {
+        /// The block after which it was seen.
+        height: Height,
+        /// What differs.
+        detail: String,
+    },
     /// A derived structure (key index, checkpoint) failed; it can be deleted and rebuilt from blocks.
     #[error("{what}: {detail}")]
     Derived {

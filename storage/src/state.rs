@@ -6,13 +6,17 @@
 
 mod heads;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use ledger::{Block, Catalog, Hash, Height, Oid, Receipt, Transaction, TransactionId};
 use parking_lot::{Mutex, RwLock};
 
 use crate::{
-    Disk, Fault, Index, Locks, Shortage, Snapshot,
+    Certificates, Disk, Fault, Index, Locks, Shortage, Snapshot,
     again::Blocks,
     apply::Applier,
     chain::Chain,
@@ -126,6 +130,7 @@ pub(crate) struct Core {
     pub(crate) blocks: Arc<Blocks>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) settled: std::sync::atomic::AtomicU64,
+    certificates: OnceLock<Arc<Certificates>>,
 }
 
 /// What a new snapshot starts from. Set once for each block, when all of the block is in place.
@@ -133,6 +138,8 @@ pub(crate) struct Core {
 pub(crate) struct Published {
     pub(crate) head: Option<Head>,
     pub(crate) recent: Recent,
+    /// Why nothing may be read or applied any more.
+    pub(crate) halted: Option<Fault>,
     pub(crate) catalogs: CatalogHistory,
 }
 
@@ -154,6 +161,7 @@ impl State {
             blocks: Arc::default(),
             memory: Arc::new(Memory::new(config.memory_bytes)),
             settled: std::sync::atomic::AtomicU64::new(0),
+            certificates: OnceLock::new(),
         });
         let applier = Applier::new(Arc::clone(&core), config.settle_blocks);
         Self {
@@ -328,10 +336,12 @@ impl State {
         let published = self.core.published.read();
         let height = published.head.unwrap_or_default().height;
         let catalog = published.catalogs.newest();
+        let halted = published.halted.clone();
         drop(published);
         // Damage above the newest block: the chain goes on, and this state can't.
         let damage = self.core.damage.read();
         let cut = damage.range(Height(height.0 + 1)..).next().map(|(_, fault)| fault.clone());
+        let cut = halted.or(cut);
         Snapshot::new(Arc::clone(&self.core), height, catalog, cut)
     }
 
@@ -345,11 +355,37 @@ impl State {
         if height > newest {
             return Err(OutOfRange { asked: height, newest });
         }
-        Ok(Snapshot::new(Arc::clone(&self.core), height, published.catalogs.at(height), None))
+        let (catalog, halted) = (published.catalogs.at(height), published.halted.clone());
+        Ok(Snapshot::new(Arc::clone(&self.core), height, catalog, halted))
+    }
+
+    /// Told by whoever found that this state is not what it should be: nothing more is applied, read or written to a
+    /// checkpoint.
+    pub fn halt(&self, fault: &Fault) {
+        self.core.published.write().halted.get_or_insert_with(|| fault.clone());
+        self.applier.lock().stop(fault);
+    }
+
+    /// Why it was halted, if it was.
+    pub fn halted(&self) -> Option<Fault> {
+        self.core.published.read().halted.clone()
+    }
+
+    /// Lends the certificates beside the chain, for who reads.
+    pub fn keep_certificates(&self, certificates: Arc<Certificates>) {
+        drop(self.core.certificates.set(certificates));
+    }
+
+    /// The certificates beside the chain, where there are any.
+    pub fn certificates(&self) -> Option<&Arc<Certificates>> {
+        self.core.certificates.get()
     }
 
     /// Why the chain can't be followed past the newest block: the next one, or one after it, is damaged.
     pub fn cut(&self) -> Option<Fault> {
+        if let Some(fault) = self.halted() {
+            return Some(fault);
+        }
         let next = self.next_height();
         self.core.damage.read().range(next..).next().map(|(_, fault)| fault.clone())
     }

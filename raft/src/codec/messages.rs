@@ -21,6 +21,7 @@ use storage::{NodeChange, Refused};
 
 use super::{decode_members, ended, entry_id, malformed, take, versioned};
 use crate::{
+    certifier::{Ask, Told},
     runtime::Runtime,
     types::{Body, Entry, EntryId, LeaderId, NodeId, Payload, Types, Vote},
 };
@@ -44,6 +45,7 @@ enum Question {
     Change(NodeChange),
     Progress,
     Blocks { from: u64, to: u64 },
+    Certify(Ask),
 }
 
 /// What it answers.
@@ -62,6 +64,7 @@ enum Reply {
     Changed(Result<NodeId, Refused>),
     Progress(Vec<(NodeId, Option<u64>)>),
     Blocks(Vec<Vec<u8>>),
+    Certify(Told),
 }
 
 /// A question, as consensus has it.
@@ -76,6 +79,7 @@ pub(crate) enum Request<R: Runtime> {
     Progress,
     /// The blocks from one height to another, inclusive, as far as they fit an answer.
     Blocks(Height, Height),
+    Certify(Ask),
 }
 
 /// An answer, as consensus has it.
@@ -93,6 +97,7 @@ pub(crate) enum Answer<R: Runtime> {
     Progress(Vec<(NodeId, Option<u64>)>),
     /// Blocks one behind the other, none if the first isn't there.
     Blocks(Vec<Arc<Block>>),
+    Certify(Told),
 }
 
 fn place(id: &EntryId) -> Place {
@@ -195,6 +200,7 @@ impl<R: Runtime> Request<R> {
             Self::Change(change) => Question::Change(change.clone()),
             Self::Progress => Question::Progress,
             Self::Blocks(from, to) => Question::Blocks { from: from.0, to: to.0 },
+            Self::Certify(ask) => Question::Certify(ask.clone()),
         };
         encode(&question)
     }
@@ -227,6 +233,7 @@ impl<R: Runtime> Request<R> {
             Question::Change(change) => Self::Change(change),
             Question::Progress => Self::Progress,
             Question::Blocks { from, to } => Self::Blocks(Height(from), Height(to)),
+            Question::Certify(ask) => Self::Certify(ask),
         })
     }
 }
@@ -275,6 +282,7 @@ impl<R: Runtime> Answer<R> {
             Self::Blocks(blocks) => {
                 Reply::Blocks(blocks.iter().map(|block| block.encode()).collect())
             }
+            Self::Certify(told) => Reply::Certify(told.clone()),
         })
     }
 
@@ -307,6 +315,7 @@ impl<R: Runtime> Answer<R> {
             Reply::Blocks(blocks) => {
                 Self::Blocks(blocks.iter().map(|bytes| block(bytes)).collect::<io::Result<_>>()?)
             }
+            Reply::Certify(told) => Self::Certify(told),
         })
     }
 }

@@ -6,10 +6,11 @@ use std::sync::{
     mpsc::{SyncSender, sync_channel},
 };
 
-use ledger::{Block, Height};
-use storage::{BlockFile, Damage, Disk, Fault, Head, Index, State, StateConfig};
+use ledger::{Block, Height, Statement};
+use storage::{BlockFile, Certificates, Damage, Disk, Fault, Head, Index, State, StateConfig};
 
 use crate::{
+    certifier::astray,
     codec,
     types::{EntryId, NodeId, Peer, StoredMembers},
 };
@@ -25,6 +26,7 @@ pub(super) struct Replayed {
     pub(super) state: Arc<State>,
     pub(super) last: Option<EntryId>,
     pub(super) members: StoredMembers,
+    pub(super) certificates: Arc<Certificates>,
     pub(super) fault: Option<Fault>,
 }
 
@@ -68,6 +70,7 @@ pub(super) fn replay(
     config: StateConfig,
     index: Arc<dyn Index>,
     segments: Option<Arc<dyn Disk>>,
+    certificates: &Arc<Certificates>,
 ) -> Result<Replayed, Fault> {
     // Behind a block that is known to be damaged nothing counts, whatever was made of it when it was whole.
     let damage = blocks.damage().first().and_then(|damage| damage.height);
@@ -84,16 +87,38 @@ pub(super) fn replay(
     let (sender, receiver) = sync_channel(READ_AHEAD);
     let (applied, seen) = std::thread::scope(|scope| {
         let reader = scope.spawn(|| seen.read_all(blocks, from, sender));
-        let applied = state.apply_all(receiver);
+        let mut astray = None;
+        let mut look = || astray = astray.take().or_else(|| other_state(&state, certificates));
+        let applied = state.apply_all(receiver.into_iter().inspect(|_| look()));
+        look();
+        let applied = applied.map(|()| astray);
         let seen = reader.join().map_err(|_| Fault::Internal("reading blocks panicked".into()));
         (applied, seen)
     });
-    applied?;
+    let astray = applied?;
+    if let Some(fault) = &astray {
+        state.halt(fault);
+    }
+    state.keep_certificates(Arc::clone(certificates));
     let Seen { last, members, fault, .. } = seen?;
     let fault = fault.or_else(|| blocks.damage().first().cloned().map(Fault::Damaged));
     let forged = check_newest(blocks, &state, from)?;
-    let fault = fault.or(forged);
-    Ok(Replayed { state, last, members, fault })
+    let fault = fault.or(forged).or(astray);
+    let certificates = Arc::clone(certificates);
+    Ok(Replayed { state, last, members, certificates, fault })
+}
+
+/// Holds the newest applied block, and the state after it, against its certificate.
+fn other_state(state: &State, certificates: &Certificates) -> Option<Fault> {
+    if state.is_empty() {
+        return None;
+    }
+    let head = state.head();
+    let height = certificates.covering(head.height).filter(|height| *height == head.height)?;
+    let certificate = certificates.get(height).ok()??;
+    let quorums = certificate.statement;
+    let own = Statement { block: head.block, state: head.state, ..quorums };
+    (own != quorums).then(|| astray(&own, &quorums))
 }
 
 /// Checks the signatures in the newest blocks, as far back as they were applied just now: a chain can be made

@@ -1,8 +1,12 @@
 //! The judge: it knows blocks, receipts and what clients were told, and nothing of consensus.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use ledger::{Block, Hash, Height, Operation, TransactionId};
+use ledger::{Block, Hash, Height, NodeKey, Operation, PublicKey, TransactionId, Voters};
+use storage::{Certificates, MemoryIndex, State, StateConfig};
 
 use crate::{
     clients::{History, Told, counter},
@@ -47,7 +51,7 @@ pub(crate) fn check(cluster: &Cluster, history: &History) -> Vec<String> {
         return wrong;
     };
     for (at, other, value, rows) in &chains {
-        let hashes = |chain: &[std::sync::Arc<Block>]| -> Vec<Hash> {
+        let hashes = |chain: &[Arc<Block>]| -> Vec<Hash> {
             chain.iter().map(|block| block.header.hash()).collect()
         };
         if hashes(other) != hashes(chain) {
@@ -65,6 +69,14 @@ pub(crate) fn check(cluster: &Cluster, history: &History) -> Vec<String> {
         }
     }
     links(chain, &mut wrong);
+    let states = states(chain, &mut wrong);
+    for at in cluster.parts() {
+        let node = cluster.node(at).map(|(node, _)| node);
+        match node.as_ref().and_then(|node| node.state().certificates()) {
+            Some(kept) => certificates(at, kept, chain, &states, &mut wrong),
+            None => wrong.push(format!("machine {at} keeps no certificates")),
+        }
+    }
     let places = places(chain, &mut wrong);
     writes(history, chain, &places, &mut wrong);
     order(history, &places, &mut wrong);
@@ -78,7 +90,7 @@ pub(crate) fn check(cluster: &Cluster, history: &History) -> Vec<String> {
 }
 
 /// How often the counter was raised, and how many rows were inserted.
-fn effects(chain: &[std::sync::Arc<Block>]) -> (i64, u64) {
+fn effects(chain: &[Arc<Block>]) -> (i64, u64) {
     let operations = chain.iter().flat_map(|it| &it.transactions).flat_map(|it| &it.operations);
     operations.fold((0, 0), |(raised, inserted), operation| match operation {
         Operation::Update { .. } => (raised + 1, inserted),
@@ -87,7 +99,72 @@ fn effects(chain: &[std::sync::Arc<Block>]) -> (i64, u64) {
     })
 }
 
-fn links(chain: &[std::sync::Arc<Block>], wrong: &mut Vec<String>) {
+/// The state's digest after each block, by one who has only the blocks.
+fn states(chain: &[Arc<Block>], wrong: &mut Vec<String>) -> Vec<Hash> {
+    let state = State::new(StateConfig::default(), Arc::new(MemoryIndex::default()));
+    let mut digests = Vec::new();
+    for block in chain {
+        if let Err(fault) = state.apply(block) {
+            wrong.push(format!("the chain can't be applied: {fault}"));
+            break;
+        }
+        digests.push(state.head().state);
+    }
+    digests
+}
+
+/// Every certificate names the one chain and its state, and more than half of those who had a vote signed it; the
+/// newest is of the last block.
+fn certificates(
+    at: usize,
+    kept: &Certificates,
+    chain: &[Arc<Block>],
+    states: &[Hash],
+    wrong: &mut Vec<String>,
+) {
+    let keys: BTreeMap<Hash, PublicKey> = (1..=64)
+        .map(|secret| NodeKey::from_bytes(&[secret; 32]).public())
+        .map(|key| (key.member(), key))
+        .collect();
+    let heights = kept.heights(Height(0)..Height(u64::MAX));
+    if heights.last().map(|last| last.0 + 1) != Some(chain.len() as u64) {
+        wrong.push(format!("machine {at} has no certificate of the last block: {heights:?}"));
+    }
+    let mut voters = Voters::default();
+    let mut due = heights.into_iter().peekable();
+    for (block, state) in chain.iter().zip(states) {
+        if !block.membership.is_empty() {
+            voters = Voters::of_membership(&block.membership).unwrap();
+        }
+        let height = block.header.height;
+        if due.next_if_eq(&height).is_none() {
+            continue;
+        }
+        let Ok(Some(certificate)) = kept.get(height) else {
+            wrong.push(format!("machine {at} lost the certificate of block {}", height.0));
+            continue;
+        };
+        let signed = |member: &&Hash| certificate.signatures.iter().any(|(by, _)| by == *member);
+        let most = |set: &BTreeSet<Hash>| set.iter().filter(signed).count() > set.len() / 2;
+        let statement = certificate.statement;
+        let verified = certificate.verify(chain[0].header.hash(), |by| keys.get(&by).copied());
+        if !statement.is_about(&block.header)
+            || statement.state != *state
+            || certificate.voters != voters
+            || !voters.sets().iter().all(most)
+            || verified.is_err()
+        {
+            wrong.push(format!(
+                "machine {at} has a certificate that is none: {verified:?} {certificate:?}"
+            ));
+        }
+    }
+    if let Some(height) = due.next() {
+        wrong.push(format!("machine {at} has a certificate of block {}", height.0));
+    }
+}
+
+fn links(chain: &[Arc<Block>], wrong: &mut Vec<String>) {
     for (height, block) in (0..).zip(chain) {
         if block.header.height != Height(height) || block.verify_body().is_err() {
             wrong.push(format!("block {height} is not what it says"));
@@ -103,7 +180,7 @@ fn links(chain: &[std::sync::Arc<Block>], wrong: &mut Vec<String>) {
 }
 
 /// Where each transaction is; it may be in one place only, and so may each key of those that can come again.
-fn places(chain: &[std::sync::Arc<Block>], wrong: &mut Vec<String>) -> Places {
+fn places(chain: &[Arc<Block>], wrong: &mut Vec<String>) -> Places {
     let mut places = Places::new();
     let mut keys = BTreeSet::new();
     for block in chain {
@@ -122,12 +199,7 @@ fn places(chain: &[std::sync::Arc<Block>], wrong: &mut Vec<String>) -> Places {
 }
 
 /// What clients were told is so.
-fn writes(
-    history: &History,
-    chain: &[std::sync::Arc<Block>],
-    places: &Places,
-    wrong: &mut Vec<String>,
-) {
+fn writes(history: &History, chain: &[Arc<Block>], places: &Places, wrong: &mut Vec<String>) {
     for write in &history.writes {
         let place = places.get(&write.id);
         match &write.outcome {

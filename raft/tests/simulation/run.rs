@@ -120,19 +120,21 @@ async fn story() -> Outcome {
     }
 }
 
-/// Waits until all nodes have applied the same, which is all there is.
+/// Waits until all nodes have applied the same, which is all there is, and have a certificate of it.
 pub(crate) async fn converged(cluster: &Cluster) -> bool {
     let begun = now();
     while now() < begun + Duration::from_secs(30) {
-        let ends: Vec<Option<(Height, Height)>> = cluster
+        let ends: Vec<Option<(Height, Height, Height)>> = cluster
             .parts()
             .into_iter()
             .map(|at| {
                 let (node, _) = cluster.node(at)?;
-                Some((node.blocks().tip()?.height, node.state().head().height))
+                let certified = node.state().certificates()?.newest()?.statement.height;
+                Some((node.blocks().tip()?.height, node.state().head().height, certified))
             })
             .collect();
-        let first = ends.first().copied().flatten().filter(|(tip, head)| tip == head);
+        let first = ends.first().copied().flatten();
+        let first = first.filter(|(tip, head, certified)| tip == head && head == certified);
         if first.is_some() && ends.iter().all(|end| *end == first) {
             return true;
         }

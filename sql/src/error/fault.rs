@@ -8,7 +8,7 @@ impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         let message = fault.to_string();
         match fault {
-            Fault::Damaged(_) => Self::Fault { message, corrupted: true },
+            Fault::Damaged(_) | Fault::Astray { .. } => Self::Fault { message, corrupted: true },
             Fault::DiskFull { .. } => Self::new("53100", message),
             Fault::Memory { .. } => Self::new("53200", message),
             Fault::Internal(message) => Self::Internal { message },

@@ -23,13 +23,17 @@ fn certificate(height: u64) -> Certificate {
     Certificate { statement, voters, signatures }
 }
 
+fn open(disk: &SimulatedDisk) -> Certificates {
+    Certificates::open(Arc::new(disk.clone()))
+}
+
 fn heights(kept: &Certificates) -> Vec<u64> {
     kept.heights(Height(0)..Height(u64::MAX)).iter().map(|height| height.0).collect()
 }
 
 fn filled(heights: &[u64]) -> SimulatedDisk {
     let disk = SimulatedDisk::new();
-    let kept = Certificates::open(&disk);
+    let kept = open(&disk);
     heights.iter().for_each(|height| kept.add(certificate(*height)));
     disk
 }
@@ -37,7 +41,7 @@ fn filled(heights: &[u64]) -> SimulatedDisk {
 #[test]
 fn what_was_added_is_there_again() {
     let disk = filled(&[3, 5, 5, 4, 9]);
-    for kept in [Certificates::open(&disk), Certificates::open(&disk)] {
+    for kept in [open(&disk), open(&disk)] {
         assert_eq!(heights(&kept), [3, 5, 9]);
         assert_eq!(kept.newest().as_deref(), Some(&certificate(9)));
         assert_eq!(kept.get(Height(5)).unwrap().as_deref(), Some(&certificate(5)));
@@ -54,14 +58,14 @@ fn a_power_cut_anywhere_leaves_a_file_that_goes_on() {
         for crash in [Crash::LoseAll, Crash::KeepAll, Crash::Torn { seed: operations }] {
             let disk = SimulatedDisk::new();
             disk.cut_power_after(operations);
-            let kept = Certificates::open(&disk);
+            let kept = open(&disk);
             (1..20).for_each(|height| kept.add(certificate(height)));
             // Who could not write knows the newest all the same.
             assert_eq!(kept.newest().as_deref(), Some(&certificate(19)));
             let disk = disk.after_crash(crash);
-            let kept = Certificates::open(&disk);
+            let kept = open(&disk);
             kept.add(certificate(100));
-            let kept = Certificates::open(&disk);
+            let kept = open(&disk);
             assert_eq!(kept.newest().as_deref(), Some(&certificate(100)));
             for height in kept.heights(Height(0)..Height(200)) {
                 assert_eq!(kept.get(height).unwrap().as_deref(), Some(&certificate(height.0)));
@@ -86,12 +90,16 @@ fn every_flipped_byte_is_named_and_costs_one() {
         file.write_at(&byte, at).unwrap();
     }
     assert!(find(Arc::clone(&file)).unwrap().damage.is_empty());
-    // Damage in the middle stays where it is; a torn end is cut.
+    // What is damaged in the middle is wrapped, and no news later; a torn end is cut.
     file.write_at(&[0xff], record + 100).unwrap();
     file.write_at(MAGIC, length).unwrap();
-    let kept = Certificates::open(&disk);
+    let kept = open(&disk);
     assert_eq!(heights(&kept), [1, 3]);
     assert_eq!(file.len().unwrap(), length);
     kept.add(certificate(7));
-    assert_eq!(heights(&Certificates::open(&disk)), [1, 3, 7]);
+    assert_eq!(heights(&open(&disk)), [1, 3, 7]);
+    assert!(find(Arc::clone(&file)).unwrap().damage.is_empty());
+    let mut kept = [0];
+    file.read_at(&mut kept, record + 100).unwrap();
+    assert_eq!(kept, [0xff], "what didn't read is still there");
 }

@@ -34,6 +34,9 @@ fn requests() -> Vec<Request<Tokio>> {
         Request::PreVote(asked()),
         Request::Lead(TransferLeaderRequest::new(vote, 3, last)),
         Request::ReadPoint,
+        Request::Certify(Ask::Sign(7)),
+        Request::Certify(Ask::Keep(vec![1, 2])),
+        Request::Certify(Ask::Newest),
     ]
 }
 
@@ -50,6 +53,8 @@ fn answers() -> Vec<Answer<Tokio>> {
         Answer::Lead(Err(TransferLeaderError::LogNotFlushed { expected: Some(id), actual: None })),
         Answer::ReadPoint(Some(77)),
         Answer::ReadPoint(None),
+        Answer::Certify(Told::Nothing),
+        Answer::Certify(Told::Has(vec![3])),
     ]
 }
 

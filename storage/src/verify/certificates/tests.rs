@@ -46,7 +46,7 @@ fn of(header: &ledger::Header, by: &NodeKey) -> Certificate {
 /// What is wrong, with these certificates beside the chain.
 fn wrong(disk: &SimulatedDisk, certificates: impl IntoIterator<Item = Certificate>) -> Vec<String> {
     let disk = disk.duplicate();
-    let kept = Certificates::open(&disk);
+    let kept = Certificates::open(Arc::new(disk.clone()));
     certificates.into_iter().for_each(|certificate| kept.add(certificate));
     let report = run(&disk);
     assert!(report.files.iter().any(|file| file.file == NAME));
@@ -102,7 +102,7 @@ fn voters_that_are_no_members_are_named() {
 #[test]
 fn every_flipped_byte_of_a_certificate_is_found() {
     let (disk, headers) = with_voters();
-    let kept = Certificates::open(&disk);
+    let kept = Certificates::open(Arc::new(disk.clone()));
     kept.add(of(&headers[1], &key()));
     kept.add(of(&headers[4], &key()));
     for at in 0..disk.bytes(NAME).unwrap().len() as u64 {
