@@ -107,6 +107,57 @@ fn evidence_holds_with_no_server() {
 }
 
 #[test]
+fn certificates_hold_with_no_server() {
+    let mut audit = Audit::new();
+    audit.keep("early.json", "SELECT ledger.digest()");
+    let early = audit.client.run("SELECT max(height) FROM ledger.blocks").unwrap();
+    let early: u64 = early.value().unwrap().parse().unwrap();
+    audit.client.run("UPDATE payment SET amount = 11 WHERE id = 1").unwrap();
+    let newest = audit.client.run("SELECT max(height) FROM ledger.blocks").unwrap();
+    let newest = newest.value().unwrap().to_owned();
+    let certified = format!("SELECT certified_at FROM ledger.blocks WHERE height = {newest}");
+    while audit.client.run(&certified).unwrap().value().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    audit.keep("newest.json", "SELECT ledger.certificate()");
+    audit.keep("same.json", &format!("SELECT ledger.certificate({newest})"));
+    // The definition, long before.
+    audit.keep("first.json", "SELECT ledger.certificate('block:0')");
+    let text = audit.keep("older.json", &format!("SELECT ledger.certificate({})", early - 1));
+    let whole = "SELECT count(*) FROM ledger.verify() WHERE status <> 'ok'";
+    assert_eq!(audit.client.run(whole).unwrap().value(), Some("0"));
+    audit.server.stop();
+
+    for file in ["newest.json", "same.json", "first.json", "older.json"] {
+        let (code, said) = audit.verify(file, None);
+        assert_eq!((code, &said["evidence"]), (0, &"certificate".into()), "{file}: {said}");
+        let (voters, signers) = (&said["voters"], &said["signed_by"]);
+        assert!(voters.as_array().unwrap().len() == 1 && voters == signers, "{said}");
+    }
+    let (_, said) = audit.verify("older.json", None);
+    assert_eq!(said["block"], early - 1);
+    assert!(said["certified_at"].as_u64() >= said["block"].as_u64(), "{said}");
+    // A digest of another block says nothing of these.
+    assert_eq!(audit.verify("first.json", Some("early.json")).0, 1);
+
+    let json: Json = serde_json::from_str(&text).unwrap();
+    for pointer in ["/certificate/state", "/certificate/signatures/0/signature", "/header"] {
+        let mut forged = json.clone();
+        let field = forged.pointer_mut(pointer).unwrap();
+        let mut digits = field.as_str().unwrap().to_owned().into_bytes();
+        let middle = digits.len() / 2;
+        digits[middle] = if digits[middle] == b'0' { b'1' } else { b'0' };
+        *field = String::from_utf8(digits).unwrap().into();
+        fs::write(audit.path("forged.json"), forged.to_string()).unwrap();
+        assert_eq!(audit.verify("forged.json", None).0, 1, "{pointer}");
+    }
+    // Another chain's members have signed nothing here.
+    let other = Audit::new();
+    fs::copy(other.path("members.pem"), audit.path("members.pem")).unwrap();
+    assert_eq!(audit.verify("newest.json", None).0, 1);
+}
+
+#[test]
 fn forged_evidence_does_not_hold() {
     let mut audit = Audit::new();
     let key = "'{\"id\": 2, \"at\": \"2026-04-01\"}'";

@@ -211,3 +211,50 @@ fn the_past_before_the_damage_can_be_read_and_nothing_else() {
     assert_eq!(wrong.rows[0][0].as_deref(), Some(file));
     assert_eq!(wrong.rows[0][1].as_deref(), Some(height.to_string().as_str()));
 }
+
+/// The checksum that the file's records have.
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, _| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
+    !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
+}
+
+#[test]
+fn an_edited_certificate_is_found() {
+    let (mut server, _) = filled();
+    let mut client = server.client();
+    let waiting = "SELECT count(*) FROM ledger.blocks WHERE certified_at IS NULL";
+    while client.run(waiting).unwrap().value() != Some("0") {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let kept = client.run("SELECT count(*) FROM ledger.certificates").unwrap();
+    assert_ne!(kept.value(), Some("0"));
+    drop(client);
+    server.stop();
+    let (sound, said) = verify(&server);
+    assert!(sound && said.contains("certificates: blocks"), "{said}");
+
+    let path = server.data().join("blocks/certificates");
+    let bytes = fs::read(&path).unwrap();
+    // Within the first one: its state's digest.
+    edit(&path, 24 + 80, bytes[24 + 80] ^ 1);
+    let (sound, said) = verify(&server);
+    assert!(!sound && said.contains("certificate doesn't match"), "{said}");
+    // With its checksum put right, its signature doesn't hold.
+    let length = u32::from_le_bytes(bytes[8..12].try_into().unwrap()) as usize;
+    let mut forged = bytes[..24 + length].to_vec();
+    forged[24 + 80] ^= 1;
+    let crc = crc32(&[&forged[..20], &forged[24..]].concat());
+    forged[20..24].copy_from_slice(&crc.to_le_bytes());
+    for (at, byte) in forged.iter().enumerate() {
+        edit(&path, at, *byte);
+    }
+    let (sound, said) = verify(&server);
+    assert!(!sound && said.contains("does not verify"), "{said}");
+    // It is no block's damage: the chain is read as ever, and later certificates cover it.
+    server.start_again();
+    let mut client = server.client();
+    assert_eq!(client.run("SELECT count(*) FROM treasure").unwrap().value(), Some("29"));
+    let wrong = "SELECT detail FROM ledger.verify() WHERE status <> 'ok'";
+    let wrong = client.run(wrong).unwrap();
+    assert!(wrong.value().is_some_and(|it| it.contains("does not verify")), "{:?}", wrong.rows);
+}

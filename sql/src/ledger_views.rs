@@ -1,7 +1,8 @@
 //! The ledger in SQL: blocks, transactions, tables and members as relations of the schema `ledger`; a table as of a
-//! point of the chain, its history, what differs between two points; verification, the signed digest, proofs and
-//! receipts; and the nodes that keep the chain. Rows it reads from snapshots, and writes none.
+//! point of the chain, its history, what differs between two points; verification, the signed digest, certificates,
+//! proofs and receipts; and the nodes that keep the chain. Rows it reads from snapshots, and writes none.
 
+mod certificates;
 mod chain;
 mod digest;
 mod nodes;
@@ -87,6 +88,7 @@ fn snapshot_at(context: &QueryContext, point: &Datum) -> Result<Snapshot, Error>
 pub(crate) fn relation(name: &str) -> Option<VirtualTable> {
     Some(match name {
         "blocks" => chain::blocks(),
+        "certificates" => certificates::relation(),
         "transactions" => chain::transactions(),
         "tables" => chain::tables(),
         "members" => chain::members(),
@@ -124,6 +126,7 @@ pub(crate) fn table_function(
 pub(crate) fn functions(schema: Option<&str>, name: &str) -> Vec<Arc<Function>> {
     let found = match name {
         _ if schema != Some("ledger") => Vec::new(),
+        "certificate" => certificates::functions(),
         "digest" => vec![digest::function()],
         "receipt" => receipt::functions(),
         _ => prove::functions(name).into_iter().chain(nodes::functions(name)).collect(),

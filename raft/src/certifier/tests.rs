@@ -55,13 +55,13 @@ impl Network for Plug {
 struct Machine {
     key: NodeKey,
     id: NodeId,
-    disk: Arc<dyn Disk>,
+    disk: SimulatedDisk,
 }
 
 impl Machine {
     fn new(secret: u8) -> Self {
-        let disk = Arc::new(SimulatedDisk::new());
-        Self { key: NodeKey::from_bytes(&[secret; 32]), id: 0, disk }
+        let key = NodeKey::from_bytes(&[secret; 32]);
+        Self { key, id: 0, disk: SimulatedDisk::new() }
     }
 
     async fn start(&self, local: &Local, start: Start) -> Result<Arc<Node>, Fault> {
@@ -76,7 +76,8 @@ impl Machine {
             files: block_file::Options::default(),
             bounds: Bounds::default(),
         };
-        let node = Node::open(Arc::clone(&self.disk), start, options).await?;
+        let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+        let node = Node::open(disk, start, options).await?;
         local.0.lock().insert(self.id, Arc::clone(&node));
         Ok(node)
     }
@@ -278,5 +279,25 @@ async fn a_node_that_went_astray_stops_and_stays_so() {
     }
     assert!(again.state().snapshot().check_cut().is_err());
     again.shutdown().await;
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_synced_here_is_not_signed_here() {
+    let cluster = Cluster::found().await;
+    cluster.certified(&[0, 1, 2]).await;
+    let leader = cluster.nodes.iter().position(|node| node.status().leads).unwrap();
+    let (node, from) = (&cluster.nodes[leader], cluster.machines[(leader + 1) % 3].id);
+    let height = node.state().next_height();
+    let held = cluster.machines[leader].disk.hold();
+    // The two others are a majority: it is committed, and applied here.
+    drop(node.submit(schema(10)));
+    node.state().wait_applied(height).await;
+    assert_eq!(tell(node, from, Ask::Sign(height.0)).await, Told::Nothing);
+    drop(held);
+    while tell(node, from, Ask::Sign(height.0)).await == Told::Nothing {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    cluster.certified(&[0, 1, 2]).await;
     cluster.shutdown().await;
 }

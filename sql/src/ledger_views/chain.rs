@@ -4,6 +4,7 @@ use ledger::Height;
 use ledger::table::Mode;
 use storage::{BlockRecord, Snapshot, TransactionRecord};
 
+use super::certificates::Covering;
 use crate::Error;
 use crate::functions::Datum;
 use crate::lazy::{self, Batches};
@@ -14,20 +15,20 @@ use crate::types::PgType;
 /// Blocks whose rows are made at a time.
 const STEP: u64 = 2048;
 
-fn text(value: impl ToString) -> Datum {
+pub(super) fn text(value: impl ToString) -> Datum {
     Datum::Text(value.to_string())
 }
 
-fn number(value: u64) -> Datum {
+pub(super) fn number(value: u64) -> Datum {
     Datum::Int(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
-fn named(columns: &[(&str, PgType)]) -> Vec<(String, PgType)> {
+pub(super) fn named(columns: &[(&str, PgType)]) -> Vec<(String, PgType)> {
     columns.iter().map(|(name, kind)| ((*name).to_owned(), kind.clone())).collect()
 }
 
 /// Rows made from ranges of blocks, up to a snapshot's height.
-fn by_blocks(
+pub(super) fn by_blocks(
     snapshot: Snapshot,
     kinds: Vec<PgType>,
     rows: impl Fn(&Snapshot, std::ops::Range<Height>) -> Result<Vec<Vec<Datum>>, Error> + Send + 'static,
@@ -43,7 +44,7 @@ fn by_blocks(
     }))
 }
 
-fn chosen(columns: &[(String, PgType)], places: &[usize]) -> Vec<PgType> {
+pub(super) fn chosen(columns: &[(String, PgType)], places: &[usize]) -> Vec<PgType> {
     places.iter().filter_map(|place| columns.get(*place)).map(|column| column.1.clone()).collect()
 }
 
@@ -58,22 +59,32 @@ pub(super) fn blocks() -> VirtualTable {
         ("time", PgType::Timestamptz),
         ("proposer", PgType::Text),
         ("transactions", PgType::Int4),
+        ("certified_by", PgType::Int4),
+        ("certified_at", PgType::Int8),
     ]);
     let kinds = columns.clone();
     lazy::table(0, columns, move |context, places| {
         let places = places.to_vec();
         let kinds = chosen(&kinds, &places);
+        let certificates = places.iter().any(|place| *place >= CERTIFIED_BY);
+        let kept = super::state(context)?.certificates().filter(|_| certificates).cloned();
         Ok(by_blocks(context.snapshot.clone(), kinds, move |snapshot, range| {
-            let records = snapshot.blocks(range).map_err(fault)?;
-            Ok(records
-                .iter()
-                .map(|record| places.iter().map(|place| block_cell(record, *place)).collect())
-                .collect())
+            let mut covering = Covering::new(kept.as_ref());
+            let mut rows = Vec::new();
+            for record in snapshot.blocks(range).map_err(fault)? {
+                let certified = covering.of(record.header.height)?;
+                let cell = |place: &usize| block_cell(&record, certified, *place);
+                rows.push(places.iter().map(cell).collect());
+            }
+            Ok(rows)
         }))
     })
 }
 
-fn block_cell(record: &BlockRecord, place: usize) -> Datum {
+/// The first of the columns that certificates say.
+const CERTIFIED_BY: usize = 8;
+
+fn block_cell(record: &BlockRecord, certified: Option<(Height, usize)>, place: usize) -> Datum {
     let header = &record.header;
     match place {
         0 => number(header.height.0),
@@ -83,7 +94,9 @@ fn block_cell(record: &BlockRecord, place: usize) -> Datum {
         4 => text(header.history_root),
         5 => Datum::Timestamptz(header.time_us),
         6 => text(header.proposer),
-        _ => number(header.transaction_count.into()),
+        7 => number(header.transaction_count.into()),
+        CERTIFIED_BY => certified.map_or(Datum::Null, |(_, signed)| number(signed as u64)),
+        _ => certified.map_or(Datum::Null, |(height, _)| number(height.0)),
     }
 }
 
