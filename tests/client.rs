@@ -15,6 +15,7 @@ use postgres_protocol::message::frontend;
 /// Where and as whom to connect.
 #[derive(Clone, Debug)]
 pub(crate) struct Address {
+    pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) user: String,
     pub(crate) password: String,
@@ -26,7 +27,7 @@ impl Address {
     pub(crate) fn config(&self) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
         config
-            .host("127.0.0.1")
+            .host(&self.host)
             .port(self.port)
             .user(&self.user)
             .password(&self.password)
@@ -126,8 +127,8 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(address: &Address) -> Result<Self, Failure> {
-        let socket =
-            TcpStream::connect(("127.0.0.1", address.port)).map_err(|e| Failure::lost(&e))?;
+        let socket = TcpStream::connect((address.host.as_str(), address.port))
+            .map_err(|e| Failure::lost(&e))?;
         socket.set_nodelay(true).map_err(|e| Failure::lost(&e))?;
         socket.set_read_timeout(Some(Duration::from_secs(60))).map_err(|e| Failure::lost(&e))?;
         let mut client = Self { socket, buffer: BytesMut::new(), way: Way::Simple };

@@ -8,21 +8,26 @@ use std::time::{Duration, Instant};
 use ledger::NodeKey;
 
 use crate::client::{Client, Failure};
-use crate::server::{Server, free_port};
+use crate::server::{Place, Server, free_port};
 
 /// How long something may take that takes a second or two.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Nodes of one chain. The first one founded it.
-struct Cluster {
-    servers: Vec<Server>,
+pub(crate) struct Cluster {
+    pub(crate) servers: Vec<Server>,
 }
 
 impl Cluster {
     /// A single node that may get company.
     fn found() -> Self {
-        let peer = format!("127.0.0.1:{}", free_port());
-        Self { servers: vec![Server::start_with(&["--peer-listen", &peer])] }
+        Self::found_at(Place::default())
+    }
+
+    /// The same at another place.
+    pub(crate) fn found_at(place: Place) -> Self {
+        let peer = format!("{}:{}", place.host, free_port());
+        Self { servers: vec![Server::start_at(place, &["--peer-listen", &peer])] }
     }
 
     fn found_peer(&self) -> String {
@@ -33,21 +38,26 @@ impl Cluster {
 
     /// One node more, with a vote.
     fn grow(&mut self) {
+        self.grow_at(Place::default());
+    }
+
+    /// The same at another place.
+    pub(crate) fn grow_at(&mut self, place: Place) {
         let number = u8::try_from(self.servers.len() + 1).unwrap();
-        let peer = format!("127.0.0.1:{}", free_port());
+        let peer = format!("{}:{}", place.host, free_port());
         let key = key(number);
         let admission = format!("SELECT ledger.add_node('n{number}', '{peer}', '{key}')");
         let founder = self.found_peer();
         let arguments = ["--peer-listen", &peer, "--join", &founder];
         let address = self.servers[0].address();
-        let joined = Server::start_joining(&arguments, number, move || {
+        let joined = Server::start_joining(place, &arguments, number, move || {
             Client::connect(&address).unwrap().run(&admission).unwrap();
         });
         self.servers.push(joined);
     }
 
     /// The node that takes writes, waited for.
-    fn leader(&self) -> usize {
+    pub(crate) fn leader(&self) -> usize {
         let until = Instant::now() + LIMIT;
         loop {
             for (at, server) in self.servers.iter().enumerate() {
@@ -63,7 +73,7 @@ impl Cluster {
     }
 
     /// What each node answers, once all say the same.
-    fn agreed(&self, sql: &str) -> String {
+    pub(crate) fn agreed(&self, sql: &str) -> String {
         let until = Instant::now() + LIMIT;
         loop {
             let ask =
@@ -214,6 +224,13 @@ fn nodes_hand_over_and_go_until_one_is_left() {
     client.run(&format!("SELECT ledger.remove_node({})", nodes[1])).unwrap();
     let leader = cluster.leader();
     assert_ne!(leader, 1);
+    // The one that is gone finds out, and takes nobody in.
+    let until = Instant::now() + LIMIT;
+    let gone = cluster.servers[1].address();
+    while Client::connect(&gone).err().is_none_or(|failure| failure.sqlstate != "57P03") {
+        assert!(Instant::now() < until, "a removed node takes clients");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let other = if leader == 0 { 2 } else { 0 };
     let mut client = cluster.servers[leader].client();
     client.run(&format!("SELECT ledger.remove_node({})", nodes[other])).unwrap();

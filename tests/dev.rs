@@ -52,6 +52,7 @@ fn one_command_starts_a_cluster_and_keeps_it() {
     let mut until = |wanted: &str| lines.by_ref().any(|line| line.unwrap().trim() == wanted);
     assert!(until("ready"), "it ended");
     let address = |at: u16| Address {
+        host: "127.0.0.1".to_owned(),
         port: port + at,
         user: "stele".to_owned(),
         password: "secret".to_owned(),

@@ -50,6 +50,7 @@ impl Postgres {
     /// How to connect to database `stele`.
     pub(crate) fn address(&self) -> Address {
         Address {
+            host: "127.0.0.1".to_owned(),
             port: self.port,
             user: "stele".to_owned(),
             password: "stele".to_owned(),

@@ -22,9 +22,35 @@ pub(crate) struct Server {
     child: Option<Child>,
     dir: TempDir,
     port: u16,
+    place: Place,
     arguments: Vec<String>,
     /// From spawning the process to its line `ready`.
     pub(crate) last_start: Duration,
+}
+
+/// Where a server runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// The address that it listens on.
+    pub(crate) host: String,
+    /// The network namespace that it is in, if it is in one of its own.
+    pub(crate) namespace: Option<String>,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { host: "127.0.0.1".to_owned(), namespace: None }
+    }
+}
+
+impl Place {
+    /// The binary under test, to run there.
+    fn command(&self) -> Command {
+        let Some(namespace) = &self.namespace else { return Command::new(binary()) };
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace]).arg(binary());
+        command
+    }
 }
 
 impl Server {
@@ -35,32 +61,35 @@ impl Server {
 
     /// The same with more arguments to `stele start`.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
-        let dir = TempDir::with_prefix("stele-test-").expect("a temporary directory");
-        let mut this = Self {
-            child: None,
-            dir,
-            port: free_port(),
-            arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
-            last_start: Duration::ZERO,
-        };
+        Self::start_at(Place::default(), arguments)
+    }
+
+    /// The same at another place.
+    pub(crate) fn start_at(place: Place, arguments: &[&str]) -> Self {
+        let mut this = Self::new(place, arguments);
         this.start_again();
         this
     }
 
+    fn new(place: Place, arguments: &[&str]) -> Self {
+        Self {
+            child: None,
+            dir: TempDir::with_prefix("stele-test-").expect("a temporary directory"),
+            port: free_port(),
+            place,
+            arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
+            last_start: Duration::ZERO,
+        }
+    }
+
     /// A new node that joins the chain of others, and which they admit while it waits for that.
     pub(crate) fn start_joining(
+        place: Place,
         arguments: &[&str],
         secret: u8,
         admit: impl FnOnce() + Send,
     ) -> Self {
-        let dir = TempDir::with_prefix("stele-test-").expect("a temporary directory");
-        let mut this = Self {
-            child: None,
-            dir,
-            port: free_port(),
-            arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
-            last_start: Duration::ZERO,
-        };
+        let mut this = Self::new(place, arguments);
         std::fs::create_dir(this.data()).expect("a directory");
         let secret = format!("{secret:02x}").repeat(32);
         std::fs::write(this.data().join("node.key"), secret).expect("a key");
@@ -87,7 +116,7 @@ impl Server {
     pub(crate) fn try_start(&mut self) -> Result<(), String> {
         assert!(self.child.is_none(), "the server runs already");
         let began = Instant::now();
-        let mut command = Command::new(binary());
+        let mut command = self.place.command();
         // The settings of these tests, and of whoever runs them, are none of the server's.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("STELE_") {
@@ -98,7 +127,7 @@ impl Server {
             .arg("start")
             .arg("--data")
             .arg(self.data())
-            .args(["--listen", &format!("127.0.0.1:{}", self.port)])
+            .args(["--listen", &format!("{}:{}", self.place.host, self.port)])
             .args(&self.arguments)
             .args(settings())
             .env("STELE_PASSWORD", PASSWORD)
@@ -131,6 +160,15 @@ impl Server {
                 Err(self.log_text())
             }
         }
+    }
+
+    /// Stops the process in its tracks, or lets it go on.
+    pub(crate) fn freeze(&self, frozen: bool) {
+        let child = self.child.as_ref().expect("a running server");
+        let signal =
+            if frozen { rustix::process::Signal::STOP } else { rustix::process::Signal::CONT };
+        let id = rustix::process::Pid::from_child(child);
+        rustix::process::kill_process(id, signal).expect("a process of our own");
     }
 
     /// `kill -9`: no time to say goodbye.
@@ -167,6 +205,7 @@ impl Server {
     /// How to connect as role `stele`.
     pub(crate) fn address(&self) -> Address {
         Address {
+            host: self.place.host.clone(),
             port: self.port,
             user: "stele".to_owned(),
             password: PASSWORD.to_owned(),

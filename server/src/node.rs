@@ -65,7 +65,14 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let shared = Arc::new(house.shared(&config, watched)?);
     house.greet(address)?;
     let listening = tokio::spawn(pg::serve(listener, shared, config.shutdown_grace.0));
-    stop.wait().await;
+    tokio::select! {
+        () = stop.wait() => {}
+        () = house.removed() => {
+            tracing::error!("the other nodes removed this one from the chain: it takes no clients");
+            phase.send_replace(Phase::Removed);
+            stop.wait().await;
+        }
+    }
     tracing::info!("stopping");
     phase.send_replace(Phase::Draining);
     tokio::select! {
@@ -85,6 +92,7 @@ struct House {
     clock: Arc<dyn Clock>,
     /// Set when this start made the chain and no password was given.
     password: Option<String>,
+    others: Option<Others>,
 }
 
 impl House {
@@ -144,7 +152,7 @@ impl House {
         others::catch_up(&node, joined.is_some()).await;
         // Only the start that founds the chain sets the role's password.
         let password = if node.founded() { password } else { None };
-        Ok(Self { node, key, clock, password })
+        Ok(Self { node, key, clock, password, others })
     }
 
     fn shared(&self, config: &Config, phase: watch::Receiver<Phase>) -> anyhow::Result<Shared> {
@@ -172,6 +180,14 @@ impl House {
         let tls = pg::tls::acceptor(&certificate, &key)?;
         let state = Arc::clone(self.node.state());
         Ok(Shared::new(engine, state, tls, limits, login_secret(&self.key), phase))
+    }
+
+    /// Ends when the other nodes have taken this one out.
+    async fn removed(&self) {
+        match &self.others {
+            Some(others) => others.removed(&self.node).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Tells how to connect, then that the node is ready.

@@ -13,7 +13,7 @@ mod tls;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use ledger::{Hash, NodeKey, PublicKey};
@@ -31,6 +31,8 @@ use tls::Identity;
 /// What this node says its version is.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// How long it counts who a member said the members are.
+const INTRODUCED: Duration = Duration::from_secs(10);
 /// Members are asked at most this often who the members are.
 const REFRESH: Duration = Duration::from_secs(1);
 
@@ -45,10 +47,30 @@ pub struct Peers {
 /// A chain whose node is in this process.
 struct Hosted {
     node: Arc<raft::Node>,
-    /// Who the members are, as one of them said: of use while this node's own chain doesn't name them yet.
-    introduced: Mutex<BTreeMap<PublicKey, NodeId>>,
+    /// Who the members are, as one of them said.
+    introduced: Mutex<Introduced>,
     /// Whether a member is being asked for them.
     asking: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Who the members were a moment ago: of use while this node's own chain doesn't name them yet, and no longer, because a
+/// member may be taken out.
+#[derive(Debug)]
+struct Introduced {
+    members: BTreeMap<NodeId, Peer>,
+    at: Instant,
+}
+
+impl Introduced {
+    fn new(members: &[Member]) -> Self {
+        let members = members.iter().filter_map(Member::identity).collect();
+        Self { members, at: Instant::now() }
+    }
+
+    fn who(&self, key: PublicKey) -> Option<NodeId> {
+        let mut all = self.members.iter().filter(|_| self.at.elapsed() < INTRODUCED);
+        all.find(|(_, peer)| peer.public_key == key.0).map(|(id, _)| *id)
+    }
 }
 
 impl std::fmt::Debug for Hosted {
@@ -94,10 +116,9 @@ impl Peers {
     /// Lets other nodes ask this one.
     pub(crate) fn host(&self, node: &Arc<raft::Node>, joined: Option<&Joined>) {
         let members = joined.map_or(&[][..], |joined| &joined.members);
-        let introduced = members.iter().filter_map(Member::identity).collect();
         let hosted = Hosted {
             node: Arc::clone(node),
-            introduced: Mutex::new(introduced),
+            introduced: Mutex::new(Introduced::new(members)),
             asking: Arc::default(),
         };
         self.hosted.lock().insert(node.chain(), Arc::new(hosted));
@@ -115,6 +136,18 @@ impl Peers {
     ) -> anyhow::Result<Joined> {
         let (chain, node, members) = join::knock(&self.connector, address, wanted, waits).await?;
         Ok(Joined { chain, node, members })
+    }
+
+    /// Whether a majority of the voters that a node knows says that it is no member of its chain.
+    pub(crate) async fn is_disowned(&self, node: &raft::Node) -> bool {
+        let (own, chain, mut members) = (node.id(), node.chain(), node.members());
+        let voters = node.voters();
+        members.retain(|id, _| voters.contains(id) && Some(*id) != own);
+        let asked = members.values().map(|peer| join::ask(&self.connector, peer, chain));
+        let answers = futures::future::join_all(asked).await;
+        let disowned =
+            answers.iter().filter(|answer| matches!(answer, Ok(known) if known.is_empty()));
+        disowned.count() > voters.len() / 2
     }
 
     fn hosted(&self, chain: Hash) -> Result<Arc<Hosted>, &'static str> {
@@ -162,7 +195,7 @@ impl Peers {
 impl Hosted {
     /// The number of the node with this key.
     fn who(&self, key: PublicKey) -> Option<NodeId> {
-        self.node.number_of(&key).or_else(|| self.introduced.lock().get(&key).copied())
+        self.node.number_of(&key).or_else(|| self.introduced.lock().who(key))
     }
 }
 
@@ -170,13 +203,15 @@ impl Hosted {
 async fn refresh(connector: Arc<Connector>, hosted: Arc<Hosted>, chain: Hash) {
     let Ok(_alone) = Arc::clone(&hosted.asking).try_lock_owned() else { return };
     let own = hosted.node.id();
-    for (id, peer) in hosted.node.members() {
+    let mut known = hosted.introduced.lock().members.clone();
+    known.extend(hosted.node.members());
+    for (id, peer) in known {
         if Some(id) == own || peer.address.is_empty() {
             continue;
         }
         match join::ask(&connector, &peer, chain).await {
             Ok(members) if !members.is_empty() => {
-                *hosted.introduced.lock() = members.iter().filter_map(Member::identity).collect();
+                *hosted.introduced.lock() = Introduced::new(&members);
                 break;
             }
             Ok(_) => tracing::warn!(node = id, "it does not take this node for a member"),

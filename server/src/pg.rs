@@ -64,6 +64,8 @@ const OPENING: usize = 256;
 pub enum Phase {
     /// It serves.
     Running,
+    /// The other nodes took this one out of the chain: what it has grows old, and nobody may take it for the present.
+    Removed,
     /// Idle sessions end; busy ones end after what they do.
     Draining,
 }
@@ -121,9 +123,18 @@ impl Shared {
         catalog.get(Oid::DATABASE).map(|database| database.name().to_owned())
     }
 
-    /// Whether the server is going down.
-    fn is_draining(&self) -> bool {
-        *self.phase.borrow() == Phase::Draining
+    /// Why no session may begin now, if so.
+    fn closed(&self) -> Option<Problem> {
+        match *self.phase.borrow() {
+            Phase::Running => None,
+            Phase::Removed => {
+                let problem = Problem::fatal("57P03", "this node was removed from its chain");
+                Some(problem.with_hint("Connect to a node of the chain: ledger.nodes lists them."))
+            }
+            Phase::Draining => {
+                Some(Problem::fatal("57P03", "the database system is shutting down"))
+            }
+        }
     }
 }
 
@@ -225,8 +236,8 @@ async fn admit(
     let refuse = |problem: Problem| ReadError::Violation(problem.into_fatal());
     startup.answer_version(&mut wire.output);
     startup::log_in(wire, startup, shared).await?;
-    if shared.is_draining() {
-        return Err(refuse(Problem::fatal("57P03", "the database system is shutting down")));
+    if let Some(problem) = shared.closed() {
+        return Err(refuse(problem));
     }
     if shared.database().is_none_or(|name| name != startup.database) {
         let message = format!("database \"{}\" does not exist", startup.database);

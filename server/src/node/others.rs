@@ -17,6 +17,8 @@ use crate::peers::{Joined, Peers};
 /// How long the node waits before it asks again for what others have to do.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// How often a node looks whether it still is one of the chain.
+const REMOVED: Duration = Duration::from_secs(2);
 /// How long a node waits at its start for what others have committed.
 const COMPANY: Duration = Duration::from_secs(10);
 
@@ -85,6 +87,21 @@ impl Others {
         let change =
             NodeChange::Admit { address: self.address.clone(), public_key: self.key.public().0 };
         drop(tokio::spawn(announce(Arc::clone(node), change, self.address.clone())));
+    }
+}
+
+impl Others {
+    /// Ends when a majority of the voters that this node knows says that it is none of them. A node that is removed is
+    /// told nothing any more, so that it has to ask; who is heard by the leader needn't.
+    pub(super) async fn removed(&self, node: &raft::Node) {
+        loop {
+            tokio::time::sleep(REMOVED).await;
+            // Blocks up to that point may never come.
+            let heard = tokio::time::timeout(REMOVED, node.read_point()).await;
+            if !matches!(heard, Ok(Ok(_))) && self.peers.is_disowned(node).await {
+                return;
+            }
+        }
     }
 }
 

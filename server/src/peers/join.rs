@@ -45,10 +45,10 @@ impl Member {
         Self { id, address: peer.address, key }
     }
 
-    /// Its key and its number.
-    pub(super) fn identity(&self) -> Option<(PublicKey, NodeId)> {
-        let key = crate::identity::from_hex(&self.key)?;
-        Some((PublicKey(key), self.id))
+    /// Its number, how it is reached, and its key.
+    pub(super) fn identity(&self) -> Option<(NodeId, Peer)> {
+        let public_key = crate::identity::from_hex(&self.key)?;
+        Some((self.id, Peer { address: self.address.clone(), public_key }))
     }
 }
 

@@ -168,7 +168,7 @@ impl<S: Stream> Session<S> {
                 Err(Problem::fatal("57P01", "terminating connection due to administrator command").into())
             }
             frame = self.wire.frame() => Ok(frame?),
-            _ = self.phase.wait_for(|phase| *phase == Phase::Draining) => {
+            _ = self.phase.wait_for(|phase| *phase != Phase::Running) => {
                 Err(Problem::fatal("57P01", "terminating connection due to administrator command").into())
             }
             () = after(idle) => Err(problem.into()),
