@@ -23,6 +23,7 @@
 //! | nodes | borsh `BTreeMap<u64, (address, public key)>` | voters and learners |
 
 pub(crate) mod messages;
+pub(crate) mod outcome;
 
 #[cfg(test)]
 mod tests;

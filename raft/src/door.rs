@@ -27,6 +27,7 @@ use crate::{
     },
     members::Membership,
     mend::lend,
+    desk::Desk,
     runtime::Runtime,
     state_machine::StateMachine,
     types::{Body, Entry, EntryId, NodeId, Types},
@@ -64,6 +65,7 @@ pub(crate) struct Door<R: Runtime> {
     pub(crate) taken: AtomicU64,
     pub(crate) members: Membership<R>,
     pub(crate) certifier: Arc<Certifier>,
+    pub(crate) desk: Arc<Desk<R>>,
 }
 
 impl<R: Runtime> Door<R> {
@@ -112,6 +114,10 @@ impl<R: Runtime> Door<R> {
             Request::Progress => Answer::Progress(self.members.progress()),
             Request::Blocks(from, to) => Answer::Blocks(lend(&self.blocks, from, to)),
             Request::Certify(ask) => Answer::Certify(self.certifier.answer(&ask)),
+            Request::Submit { under, transaction } => {
+                Answer::Told(self.desk.take(under, &transaction).await)
+            }
+            Request::Settle { under, id } => Answer::Told(self.desk.close(under, id).await),
         };
         answer.encode().map_err(refused)
     }

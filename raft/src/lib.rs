@@ -5,6 +5,7 @@
 
 mod certifier;
 mod codec;
+mod desk;
 mod door;
 mod flight;
 mod log_store;
@@ -14,6 +15,7 @@ pub mod network;
 pub mod node;
 pub mod runtime;
 mod sequencer;
+mod solitude;
 mod state_machine;
 #[cfg(test)]
 mod testing;

@@ -28,6 +28,7 @@ use tokio::sync::oneshot;
 use crate::{
     codec,
     runtime::Runtime,
+    solitude::Solitude,
     types::{Body, Draft, Entry, EntryId, Types, Vote},
 };
 
@@ -52,6 +53,7 @@ pub(crate) struct LogStore {
     marks: Arc<RwLock<Marks>>,
     /// Whether somebody puts damaged blocks right.
     mended: Arc<AtomicBool>,
+    solitude: Arc<Solitude>,
 }
 
 /// What consensus notes beside the log, in memory. The log is never purged on disk: a purge moves a mark.
@@ -67,9 +69,10 @@ impl LogStore {
         clock: Arc<dyn Clock>,
         proposer: Hash,
         governance: Governance,
+        solitude: Arc<Solitude>,
     ) -> Self {
         let (marks, mended) = (Arc::default(), Arc::default());
-        Self { blocks, clock, proposer, governance, marks, mended }
+        Self { blocks, clock, proposer, governance, marks, mended, solitude }
     }
 
     /// What says whether somebody puts damaged blocks right: nobody does at first.
@@ -281,6 +284,9 @@ impl<R: Runtime> RaftLogStorage<Types<R>> for LogStore {
         let mut callback = Some(callback);
         let mut entries = entries.into_iter().peekable();
         while let Some(entry) = entries.next() {
+            if let Some(members) = &entry.payload.members {
+                self.solitude.appended(entry.log_id().index, members);
+            }
             let block = self.block_of(entry)?;
             let callback = if entries.peek().is_none() { callback.take() } else { None };
             let done: storage::block_file::Done = match callback {

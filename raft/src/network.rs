@@ -49,6 +49,9 @@ pub enum Lane {
     Prompt,
     /// Blocks.
     Blocks,
+    /// What sessions hand to the leader. Each message is answered when it is decided, so many are under way at once,
+    /// and they may be as large as a transaction. None may arrive twice.
+    Work,
 }
 
 /// Carries messages between nodes.
@@ -157,7 +160,7 @@ impl Way {
         let message = request.encode().map(|question| address(question, self.to));
         let asked = message.map(|message| {
             let under_way = match lane {
-                Lane::Prompt => None,
+                Lane::Prompt | Lane::Work => None,
                 Lane::Blocks => Some(UnderWay::add(&self.under_way, message.len())),
             };
             (self.network.ask(self.chain, self.to, &self.peer, lane, message), under_way)

@@ -27,7 +27,7 @@ use openraft::{
 use parking_lot::Mutex;
 use storage::{
     BlockFile, BoxFuture, Certificates, Clock, Damage, Disk, Fault, Head, Index, NodeChange,
-    NodeInfo, Order, Refused, State, StateConfig, SubmitError, block_file, parallel,
+    NodeInfo, Order, Refused, State, StateConfig, SubmitError, block_file,
 };
 use tokio::sync::oneshot;
 
@@ -35,6 +35,7 @@ use self::replay::{Replayed, is_alone, newest_members, own, replay};
 use crate::{
     certifier::{Certifier, Gathers},
     codec,
+    desk::{Carried, Desk},
     door::Door,
     log_store::{Governance, LogStore},
     members::Membership,
@@ -42,6 +43,7 @@ use crate::{
     network::{Network, Ways},
     runtime::{Runtime, Tokio},
     sequencer::{Bounds, Parts, Sequencer},
+    solitude::Solitude,
     state_machine::{Chain, StateMachine},
     types::{LeaderId, Members, NodeId, Peer, Types},
 };
@@ -117,7 +119,7 @@ struct Running<R: Runtime> {
     ways: Ways,
     door: Door<R>,
     members: Membership<R>,
-    sequencer: Sequencer<R>,
+    desk: Arc<Desk<R>>,
     /// Whether damaged blocks are put right, and waited for.
     mended: Arc<AtomicBool>,
     gathers: Gathers<R>,
@@ -269,7 +271,7 @@ impl<R: Runtime> NodeOn<R> {
 
     /// Why nothing can be written any more, if so. A full disk may have room again.
     fn fault(&self) -> Option<Fault> {
-        let ended = || self.running.as_ref().and_then(|running| running.sequencer.ended());
+        let ended = || self.running.as_ref().and_then(|running| running.desk.sequencer.ended());
         let stopped = || self.state.halted().or_else(|| self.blocks.stopped());
         self.read_only.clone().or_else(stopped).or_else(ended)
     }
@@ -284,8 +286,8 @@ impl<R: Runtime> NodeOn<R> {
             running.mended.store(false, Ordering::Relaxed);
             running.gathers.stop().await;
             if self.voters().len() < 2 {
-                running.sequencer.close().await;
-            } else if R::Tasks::timeout(LANDING, running.sequencer.close()).await.is_err() {
+                running.desk.finish().await;
+            } else if R::Tasks::timeout(LANDING, running.desk.finish()).await.is_err() {
                 tracing::error!("what is in flight does not land: its outcome is not known");
             }
             if let Err(error) = running.raft.shutdown().await {
@@ -320,34 +322,20 @@ impl<R: Runtime> Order for NodeOn<R> {
         Some(ledger::proof::Digest::sign(tip, &self.key))
     }
 
-    fn submit(
-        &self,
-        mut transaction: Transaction,
-    ) -> BoxFuture<'static, Result<Receipt, SubmitError>> {
-        let mut vouched = || {
-            let operations = transaction.operations.len();
-            let tree = parallel::unhurried(operations, || parallel::tree(&transaction.operations));
-            transaction.vouch(&self.key, self.chain, &self.state.catalog(), &tree?)
-        };
-        let queued = match (self.fault(), &self.running) {
-            (Some(Fault::DiskFull { .. }), _) => Err(storage::Shortage::Disk.into()),
-            (Some(fault), _) => Err(fault.into()),
+    fn submit(&self, transaction: Transaction) -> BoxFuture<'static, Result<Receipt, SubmitError>> {
+        let error = match (self.fault(), &self.running) {
+            (Some(Fault::DiskFull { .. }), _) => storage::Shortage::Disk.into(),
+            (Some(fault), _) => fault.into(),
             // A leader that isn't stuck tries for each block.
             (None, Some(_))
                 if self.blocks.full().is_some() && (self.blocks.is_stuck() || !self.leads()) =>
             {
-                Err(storage::Shortage::Disk.into())
+                storage::Shortage::Disk.into()
             }
-            (None, Some(running)) => match vouched() {
-                Ok(hash) => running.sequencer.submit(transaction, hash),
-                Err(refusal) => Err(refusal.into()),
-            },
-            (None, None) => Err(SubmitError::ShuttingDown),
+            (None, Some(running)) => return running.desk.submit(transaction, &self.key),
+            (None, None) => SubmitError::ShuttingDown,
         };
-        Box::pin(async move {
-            // Whoever should answer is gone: it may have been decided or not.
-            queued?.await.unwrap_or(Err(SubmitError::Unknown))
-        })
+        Box::pin(std::future::ready(Err(error)))
     }
 
     fn nodes(&self) -> BoxFuture<'static, Vec<NodeInfo>> {
@@ -434,11 +422,18 @@ impl Begin<'_> {
         };
         let alone = is_alone(&newest, &public_key);
         let governance = governance(&state, blocks);
-        let log = LogStore::new(Arc::clone(blocks), Arc::clone(&clock), key.member(), governance);
+        let solitude = Arc::new(Solitude::new(id, newest.membership()));
+        let log = LogStore::new(
+            Arc::clone(blocks),
+            Arc::clone(&clock),
+            key.member(),
+            governance,
+            Arc::clone(&solitude),
+        );
         let mended = log.mended();
         blocks.need_from(state.next_height());
         let target = Chain { state: Arc::clone(&state), blocks: Arc::clone(blocks) };
-        let machine = StateMachine::new(Arc::new(target), last, members);
+        let machine = StateMachine::new(Arc::new(target), last, members, Arc::clone(&solitude));
         let ways = Ways { network, chain };
         let raft: Raft<Types<R>, StateMachine> =
             Raft::new(id, Arc::new(config(alone)?), ways.clone(), log, machine)
@@ -458,6 +453,25 @@ impl Begin<'_> {
         let of = (key.clone(), chain);
         let certifier = Certifier::new(of, Arc::clone(&state), Arc::clone(blocks), certificates);
         let gathers = Gathers::start(Arc::clone(&certifier), raft.clone(), ways.clone());
+        let parts = Parts {
+            raft: raft.clone(),
+            state: Arc::clone(&state),
+            blocks: Arc::clone(blocks),
+            clock,
+            proposer: key.member(),
+            bounds: bounds.clone(),
+        };
+        let desk = Arc::new(Desk {
+            raft: raft.clone(),
+            ways: ways.clone(),
+            state,
+            blocks: Arc::clone(blocks),
+            chain,
+            sequencer: Sequencer::start(parts),
+            solitude,
+            bounds,
+            carried: Carried::default(),
+        });
         let door = Door {
             raft: raft.clone(),
             blocks: Arc::clone(blocks),
@@ -465,12 +479,9 @@ impl Begin<'_> {
             taken: AtomicU64::new(0),
             members: members.clone(),
             certifier,
+            desk: Arc::clone(&desk),
         };
-        let blocks = Arc::clone(blocks);
-        let parts =
-            Parts { raft: raft.clone(), state, blocks, clock, proposer: key.member(), bounds };
-        let sequencer = Sequencer::start(parts);
-        Ok(Running { raft, ways, door, members, sequencer, mended, gathers })
+        Ok(Running { raft, ways, door, members, desk, mended, gathers })
     }
 }
 

@@ -7,10 +7,11 @@
 //! A client that goes away takes nothing back: what is queued will be decided.
 
 mod ahead;
+mod settled;
 
 use std::{collections::VecDeque, sync::Arc};
 
-use ledger::{Hash, Proposal, Receipt, Refusal, Transaction};
+use ledger::{Hash, Proposal, Receipt, Refusal, Transaction, TransactionId};
 use openraft::{
     AsyncRuntime, Raft, ServerState,
     async_runtime::{Select2, watch::WatchReceiver as _},
@@ -29,6 +30,7 @@ use crate::{
     types::{Draft, LeaderId, Types},
 };
 use ahead::Ahead;
+use settled::Settled;
 
 /// Bytes of a block from which on the next one waits until it is applied: what is staged and what goes into a block
 /// are two copies.
@@ -74,11 +76,41 @@ impl Default for Bounds {
 }
 
 struct Request {
-    transaction: Transaction,
-    hash: Hash,
+    work: Work,
+    /// The lead under which it is valid; without one, any.
+    under: Option<LeaderId>,
     bytes: u64,
     reply: Reply,
 }
+
+enum Work {
+    /// A transaction, and its hash.
+    Take(Arc<Transaction>, Hash),
+    /// Says what became of the transaction of this number; if it never came, it isn't taken any more.
+    Settle(TransactionId),
+}
+
+impl Request {
+    fn operations(&self) -> usize {
+        match &self.work {
+            Work::Take(transaction, _) => transaction.operations.len(),
+            Work::Settle(_) => 0,
+        }
+    }
+
+    /// Answers it without having looked at it: a transaction is in no block then, and of one that is asked for nothing
+    /// is known.
+    fn refuse(self, error: &SubmitError) {
+        let error = match self.work {
+            Work::Take(..) => error.clone(),
+            Work::Settle(_) => SubmitError::Unknown,
+        };
+        answer(self.reply, Err(error));
+    }
+}
+
+/// Gets the outcome.
+pub(crate) type Waiting = oneshot::Receiver<Result<Receipt, SubmitError>>;
 
 /// The way in.
 pub(crate) struct Sequencer<R: Runtime> {
@@ -112,22 +144,42 @@ impl<R: Runtime> Sequencer<R> {
             board: Arc::clone(&board),
             flights: VecDeque::new(),
             ahead: None,
+            settled: Settled::default(),
             full: false,
         };
         let task = Mutex::new(Some(R::Tasks::spawn(worker.run())));
         Self { queue: Mutex::new(Some(sender)), board, bounds, task }
     }
 
-    /// Queues a transaction, of which the hash is known.
+    /// Queues a transaction, of which the hash is known. It goes into no block of another lead than `under`.
     pub(crate) fn submit(
         &self,
         transaction: Transaction,
         hash: Hash,
-    ) -> Result<oneshot::Receiver<Result<Receipt, SubmitError>>, SubmitError> {
+        under: Option<LeaderId>,
+    ) -> Result<Waiting, SubmitError> {
         let bytes = transaction.size();
         if bytes > self.bounds.transaction_bytes {
             return Err(too_large(bytes, self.bounds.transaction_bytes).into());
         }
+        self.queue(Work::Take(Arc::new(transaction), hash), under, bytes)
+    }
+
+    /// Asks what became of a transaction that was handed in under a lead.
+    pub(crate) fn settle(
+        &self,
+        id: TransactionId,
+        under: LeaderId,
+    ) -> Result<Waiting, SubmitError> {
+        self.queue(Work::Settle(id), Some(under), 0)
+    }
+
+    fn queue(
+        &self,
+        work: Work,
+        under: Option<LeaderId>,
+        bytes: u64,
+    ) -> Result<Waiting, SubmitError> {
         let queue = self.queue.lock();
         let Some(sender) = queue.as_ref() else { return Err(SubmitError::ShuttingDown) };
         let (waiting, waiting_bytes) = self.board.waiting();
@@ -137,7 +189,7 @@ impl<R: Runtime> Sequencer<R> {
         }
         let (reply, receiver) = oneshot::channel();
         self.board.enter(bytes);
-        match sender.try_send(Request { transaction, hash, bytes, reply }) {
+        match sender.try_send(Request { work, under, bytes, reply }) {
             Ok(()) => {
                 self.board.arrived();
                 Ok(receiver)
@@ -169,7 +221,7 @@ impl<R: Runtime> Sequencer<R> {
     }
 }
 
-fn too_large(bytes: u64, bound: u64) -> Refusal {
+pub(crate) fn too_large(bytes: u64, bound: u64) -> Refusal {
     Refusal::Data {
         sqlstate: "54000",
         message: format!("transaction of {bytes} bytes exceeds the limit of {bound} bytes"),
@@ -190,6 +242,7 @@ struct Worker<R: Runtime> {
     flights: VecDeque<Flight>,
     /// The state after them; without one, the next block waits until all have landed.
     ahead: Option<Ahead>,
+    settled: Settled,
     /// Whether the last block found no room on the disk, so that the log tells it once.
     full: bool,
 }
@@ -329,7 +382,7 @@ impl<R: Runtime> Worker<R> {
     fn refuse(&self, requests: Vec<Request>, error: &SubmitError) {
         self.board.leave(requests.len(), requests.iter().map(|request| request.bytes).sum());
         for request in requests {
-            answer(request.reply, Err(error.clone()));
+            request.refuse(error);
         }
     }
 
@@ -390,7 +443,7 @@ impl<R: Runtime> Worker<R> {
         };
         let waiters = Arc::clone(&landing.waiters);
         let mut batch = Batch { waiters, count: landing.count, ..Batch::default() };
-        let operations = requests.iter().map(|it| it.transaction.operations.len()).sum();
+        let operations = requests.iter().map(Request::operations).sum();
         if let Err(error) = unhurried(operations, || self.admit_all(requests, &mut batch)) {
             return self.give_up(&batch, &error);
         }
@@ -423,21 +476,39 @@ impl<R: Runtime> Worker<R> {
 
     /// Takes these into a batch or answers them. An error is about all that are in the batch by then.
     fn admit_all(&mut self, requests: Vec<Request>, batch: &mut Batch) -> Result<(), SubmitError> {
-        let state = Arc::clone(&self.parts.state);
-        let ahead = match self.look_ahead() {
-            Ok(ahead) => ahead,
-            Err(fault) => {
-                for request in requests {
-                    answer(request.reply, Err(fault.clone().into()));
-                }
-                return Err(fault.into());
+        if let Err(fault) = self.look_ahead() {
+            for request in requests {
+                request.refuse(&fault.clone().into());
             }
-        };
+            return Err(fault.into());
+        }
+        let Self { parts, ahead, flights, settled, .. } = self;
+        let (state, ahead) = (&parts.state, ahead.as_mut().ok_or_else(no_state)?);
         batch.governance = ahead.governance();
-        for Request { transaction, hash, bytes, reply } in requests {
-            let transaction = Arc::new(transaction);
-            if let Some(reply) = ahead.repeated(&state, &transaction, reply) {
-                match ahead.admit(&state, batch.transactions.len(), &transaction) {
+        let leader = ahead.leader();
+        for Request { work, under, bytes, reply } in requests {
+            let bound = under == Some(leader);
+            let (transaction, hash) = match work {
+                Work::Take(..) if under.is_some() && !bound => {
+                    answer(reply, Err(SubmitError::NotLeading { leader: None }));
+                    continue;
+                }
+                Work::Take(transaction, hash) => (transaction, hash),
+                Work::Settle(id) if bound => {
+                    settled.settle(id, leader, (state, flights, batch), reply);
+                    continue;
+                }
+                Work::Settle(_) => {
+                    answer(reply, Err(SubmitError::Unknown));
+                    continue;
+                }
+            };
+            if bound && settled.forbids(transaction.id, leader) {
+                answer(reply, Err(SubmitError::NotLeading { leader: None }));
+                continue;
+            }
+            if let Some(reply) = ahead.repeated(state, &transaction, reply) {
+                match ahead.admit(state, batch.transactions.len(), &transaction) {
                     Ok(()) => {
                         ahead.note(&transaction, &batch.waiters, batch.transactions.len());
                         batch.waiters.push(reply);
@@ -453,14 +524,15 @@ impl<R: Runtime> Worker<R> {
     }
 
     /// The state that the next block is validated on.
-    fn look_ahead(&mut self) -> Result<&mut Ahead, Fault> {
+    fn look_ahead(&mut self) -> Result<(), Fault> {
         let state = &self.parts.state;
         let ahead = match self.ahead.take() {
             Some(ahead) if ahead.is_stale(state) => ahead.rebased(state, &self.flights)?,
             Some(ahead) => ahead,
             None => return Err(no_state()),
         };
-        Ok(self.ahead.insert(ahead))
+        self.ahead = Some(ahead);
+        Ok(())
     }
 
     /// Makes the block of a batch.

@@ -15,6 +15,7 @@ use storage::{BlockFile, Fault, State};
 use crate::{
     log_store::to_io,
     runtime::Runtime,
+    solitude::Solitude,
     types::{Applied, Body, EntryId, LeaderId, NodeId, Peer, StoredMembers, Types},
 };
 
@@ -71,6 +72,7 @@ pub(crate) struct StateMachine {
     applied: Option<EntryId>,
     members: StoredMembers,
     snapshot: Arc<parking_lot::Mutex<Option<Meta>>>,
+    solitude: Arc<Solitude>,
 }
 
 impl StateMachine {
@@ -79,8 +81,9 @@ impl StateMachine {
         target: Arc<dyn Target>,
         applied: Option<EntryId>,
         members: StoredMembers,
+        solitude: Arc<Solitude>,
     ) -> Self {
-        Self { target, applied, members, snapshot: Arc::default() }
+        Self { target, applied, members, snapshot: Arc::default(), solitude }
     }
 
     async fn apply_block<R: Runtime>(&self, block: Arc<Block>) -> io::Result<Vec<Receipt>> {
@@ -126,6 +129,7 @@ impl<R: Runtime> RaftStateMachine<Types<R>> for StateMachine {
             };
             self.applied = Some(id);
             if let Some(members) = members {
+                self.solitude.applied(id.index, &members);
                 self.members = StoredMembers::new(Some(id), members);
             }
             if let Some(responder) = responder {

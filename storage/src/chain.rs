@@ -273,11 +273,25 @@ impl Chain {
         // An older one was there first.
         let stored = self.stored_place(&derived::by_bytes(Kind::Key, key.as_bytes()))?;
         let Some((height, transaction)) = stored.or(recent) else { return Ok(None) };
-        let gone = || Fault::Internal(format!("no record of block {}", height.0));
-        let block = self.block(height)?.ok_or_else(gone)?;
-        let (_, id) = self.writer(height, transaction)?.ok_or_else(gone)?;
+        let (_, id) = self.writer(height, transaction)?.ok_or_else(|| no_record(height))?;
+        self.receipt_at(id, height, transaction).map(Some)
+    }
+
+    /// The receipt of the transaction of this number.
+    pub(crate) fn receipt(&self, id: TransactionId) -> Result<Option<Receipt>, Fault> {
+        let found = self.find(id)?;
+        found.map(|(height, transaction)| self.receipt_at(id, height, transaction)).transpose()
+    }
+
+    fn receipt_at(
+        &self,
+        id: TransactionId,
+        height: Height,
+        transaction: u32,
+    ) -> Result<Receipt, Fault> {
+        let block = self.block(height)?.ok_or_else(|| no_record(height))?;
         let time_us = block.header.time_us;
-        Ok(Some(Receipt { id, height, transaction, block: block.hash, time_us }))
+        Ok(Receipt { id, height, transaction, block: block.hash, time_us })
     }
 
     /// The newest block not after a time. Times rise with height.
@@ -405,4 +419,8 @@ fn page_of(page: &mut Vec<BlockEntry>) -> Option<Change> {
     let page = std::mem::take(page);
     let first = page.first()?.header.height;
     Some(Change::Set(derived::by_number(Kind::Blocks, first.0), ledger::codec::encode(&page)))
+}
+
+fn no_record(height: Height) -> Fault {
+    Fault::Internal(format!("no record of block {}", height.0))
 }

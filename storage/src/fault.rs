@@ -76,6 +76,12 @@ pub enum Fault {
         /// What its engine says.
         detail: String,
     },
+    /// Not this node's, but its leader's: it could not take what this node handed to it.
+    #[error("the node that leads the chain: {detail}")]
+    Leader {
+        /// What the leader says.
+        detail: String,
+    },
     /// A bug: something that can't be.
     #[error("internal error: {0}")]
     Internal(String),

@@ -460,6 +460,14 @@ impl State {
         self.core.chain.find(id)
     }
 
+    /// The receipt of the transaction of this number.
+    ///
+    /// # Errors
+    /// A fault of the derived store.
+    pub fn receipt(&self, id: TransactionId) -> Result<Option<Receipt>, Fault> {
+        self.core.chain.receipt(id)
+    }
+
     /// The receipt of the transaction that was committed with this idempotency key.
     ///
     /// # Errors

@@ -153,6 +153,19 @@ impl Transaction {
             self.signature = key.sign(signed_message(chain, own));
             return Ok(own);
         }
+        self.vouched(chain, catalog, tree)
+    }
+
+    /// Makes sure that members signed it, as [`Self::vouch`] does, and signs nothing. Gives its hash.
+    ///
+    /// # Errors
+    /// When they didn't.
+    pub fn vouched(
+        &self,
+        chain: Hash,
+        catalog: &Catalog,
+        tree: &merkle::History,
+    ) -> Result<Hash, Refusal> {
         let own = self.hash_over(tree);
         let of = |member| catalog.member_of_hash(member).map(|(_, found)| found.public_key);
         self.check_signatures_of(own, chain, of)?;

@@ -8,7 +8,7 @@ mod tests;
 use std::{io, sync::Arc};
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use ledger::{Block, Height};
+use ledger::{Block, Height, Receipt, TransactionId};
 use openraft::{
     entry::RaftEntry,
     raft::{
@@ -17,9 +17,9 @@ use openraft::{
     },
     vote::RaftVote,
 };
-use storage::{NodeChange, Refused};
+use storage::{NodeChange, Refused, SubmitError};
 
-use super::{decode_members, ended, entry_id, malformed, take, versioned};
+use super::{decode_members, ended, entry_id, malformed, outcome::Outcome, take, versioned};
 use crate::{
     certifier::{Ask, Told},
     runtime::Runtime,
@@ -46,6 +46,8 @@ enum Question {
     Progress,
     Blocks { from: u64, to: u64 },
     Certify(Ask),
+    Submit { under: (u64, NodeId), transaction: Vec<u8> },
+    Settle { under: (u64, NodeId), id: TransactionId },
 }
 
 /// What it answers.
@@ -65,6 +67,7 @@ enum Reply {
     Progress(Vec<(NodeId, Option<u64>)>),
     Blocks(Vec<Vec<u8>>),
     Certify(Told),
+    Told(Outcome),
 }
 
 /// A question, as consensus has it.
@@ -80,6 +83,16 @@ pub(crate) enum Request<R: Runtime> {
     /// The blocks from one height to another, inclusive, as far as they fit an answer.
     Blocks(Height, Height),
     Certify(Ask),
+    /// Takes a signed transaction, in its canonical bytes, under this lead and no other.
+    Submit {
+        under: LeaderId,
+        transaction: Vec<u8>,
+    },
+    /// Says what became of a transaction that was handed in under this lead; one that never came is never taken.
+    Settle {
+        under: LeaderId,
+        id: TransactionId,
+    },
 }
 
 /// An answer, as consensus has it.
@@ -98,6 +111,8 @@ pub(crate) enum Answer<R: Runtime> {
     /// Blocks one behind the other, none if the first isn't there.
     Blocks(Vec<Arc<Block>>),
     Certify(Told),
+    /// What became of a transaction.
+    Told(Result<Receipt, SubmitError>),
 }
 
 fn place(id: &EntryId) -> Place {
@@ -201,6 +216,13 @@ impl<R: Runtime> Request<R> {
             Self::Progress => Question::Progress,
             Self::Blocks(from, to) => Question::Blocks { from: from.0, to: to.0 },
             Self::Certify(ask) => Question::Certify(ask.clone()),
+            Self::Submit { under, transaction } => Question::Submit {
+                under: (under.term, under.node_id),
+                transaction: transaction.clone(),
+            },
+            Self::Settle { under, id } => {
+                Question::Settle { under: (under.term, under.node_id), id: *id }
+            }
         };
         encode(&question)
     }
@@ -234,6 +256,12 @@ impl<R: Runtime> Request<R> {
             Question::Progress => Self::Progress,
             Question::Blocks { from, to } => Self::Blocks(Height(from), Height(to)),
             Question::Certify(ask) => Self::Certify(ask),
+            Question::Submit { under: (term, node_id), transaction } => {
+                Self::Submit { under: LeaderId { term, node_id }, transaction }
+            }
+            Question::Settle { under: (term, node_id), id } => {
+                Self::Settle { under: LeaderId { term, node_id }, id }
+            }
         })
     }
 }
@@ -283,6 +311,7 @@ impl<R: Runtime> Answer<R> {
                 Reply::Blocks(blocks.iter().map(|block| block.encode()).collect())
             }
             Self::Certify(told) => Reply::Certify(told.clone()),
+            Self::Told(told) => Reply::Told(told.into()),
         })
     }
 
@@ -316,6 +345,7 @@ impl<R: Runtime> Answer<R> {
                 Self::Blocks(blocks.iter().map(|bytes| block(bytes)).collect::<io::Result<_>>()?)
             }
             Reply::Certify(told) => Self::Certify(told),
+            Reply::Told(outcome) => Self::Told(outcome.into()),
         })
     }
 }

@@ -47,8 +47,11 @@ fn store(disk: Arc<dyn Disk>) -> Result<(LogStore, StateMachine), Fault> {
     let options = Options { segment: 8192, preallocate: 4096, recent: 3, ..Options::default() };
     let blocks = Arc::new(BlockFile::open(disk, options)?);
     let governance: Governance = Arc::new(|_| Ok(Hash::default()));
-    let log = LogStore::new(blocks, Arc::new(Ticks::default()), Hash::default(), governance);
-    let machine = StateMachine::new(Arc::new(Anything), None, StoredMembers::default());
+    let members = StoredMembers::default();
+    let solitude = Arc::new(Solitude::new(0, members.membership()));
+    let clock = Arc::new(Ticks::default());
+    let log = LogStore::new(blocks, clock, Hash::default(), governance, Arc::clone(&solitude));
+    let machine = StateMachine::new(Arc::new(Anything), None, members, solitude);
     Ok((log, machine))
 }
 

@@ -45,6 +45,12 @@ impl<R: Runtime> NodeOn<R> {
         }
     }
 
+    /// Where transactions are handed in.
+    #[cfg(test)]
+    pub(crate) fn desk(&self) -> Option<&std::sync::Arc<crate::desk::Desk<R>>> {
+        self.running.as_ref().map(|running| &running.desk)
+    }
+
     /// This node's number, while it takes part.
     pub fn id(&self) -> Option<NodeId> {
         self.running.as_ref().map(|running| *running.raft.node_id())

@@ -146,7 +146,8 @@ async fn write(
     let id = transaction.id;
     let submitted = node.submit(transaction);
     drop(node);
-    let patience = Duration::from_secs(3);
+    // A client that waits long enough is told what became of it, unless no majority can be reached.
+    let patience = Duration::from_secs(if chance::percent(40) { 3 } else { 30 });
     let outcome = <SimRuntime as openraft::AsyncRuntime>::timeout(patience, submitted).await;
     let outcome = match outcome {
         // A dead process tells nobody anything.
@@ -172,7 +173,7 @@ pub(crate) async fn client(cluster: Arc<Cluster>, history: Shared, until: Durati
     while now() < until {
         sleep(chance::micros(1_000, 60_000)).await;
         let at =
-            if chance::percent(80) { favourite } else { chance::index(cluster.machines.len()) };
+            if chance::percent(50) { favourite } else { chance::index(cluster.machines.len()) };
         if chance::percent(20) {
             read(&cluster, &history, at).await;
             continue;
@@ -250,8 +251,9 @@ pub(crate) async fn watch(cluster: Arc<Cluster>, history: Shared, until: Duratio
 pub(crate) async fn probe(cluster: &Cluster, history: &Shared) -> Option<Receipt> {
     let begun = now();
     while now() < begun + Duration::from_secs(30) {
-        if let Some(leader) = cluster.leader()
-            && let Some(receipt) = write_once(cluster, history, leader).await
+        let any = chance::index(cluster.machines.len());
+        if let Some(at) = if chance::percent(50) { cluster.leader() } else { Some(any) }
+            && let Some(receipt) = write_once(cluster, history, at).await
         {
             return Some(receipt);
         }

@@ -37,6 +37,8 @@ fn requests() -> Vec<Request<Tokio>> {
         Request::Certify(Ask::Sign(7)),
         Request::Certify(Ask::Keep(vec![1, 2])),
         Request::Certify(Ask::Newest),
+        Request::Submit { under: LEADER, transaction: vec![1, 2, 3] },
+        Request::Settle { under: LEADER, id: TransactionId([8; 16]) },
     ]
 }
 
@@ -55,6 +57,7 @@ fn answers() -> Vec<Answer<Tokio>> {
         Answer::ReadPoint(None),
         Answer::Certify(Told::Nothing),
         Answer::Certify(Told::Has(vec![3])),
+        Answer::Told(Err(SubmitError::Unknown)),
     ]
 }
 
