@@ -9,6 +9,7 @@
 mod bounds;
 mod client;
 mod cluster;
+mod cluster_sql;
 mod concurrent;
 mod copy;
 mod crash;

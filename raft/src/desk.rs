@@ -2,6 +2,7 @@
 //! node that leads puts them into its sequencer's queue; any other carries them to the leader, and answers when its own
 //! state has what was committed. It neither validates nor orders them.
 
+mod hold;
 mod settle;
 #[cfg(test)]
 mod tests;
@@ -187,14 +188,17 @@ impl<R: Runtime> Desk<R> {
         if self.lead() != Some(under) || !self.is_own(under) {
             return Err(SubmitError::NotLeading { leader: self.leader_address() });
         }
-        if let Some(fault) = self.blocks.stopped() {
+        if let Some(fault) = self.state.halted().or_else(|| self.blocks.stopped()) {
             return Err(fault.into());
         }
         let malformed = |error: ledger::DecodeError| Refusal::malformed(error.to_string());
         let transaction: Transaction = ledger::codec::decode(transaction).map_err(malformed)?;
         let hash = self.check(&transaction)?;
+        let held = self.hold(&transaction).await?;
         let waiting = self.sequencer.submit(transaction, hash, Some(under))?;
-        waiting.await.unwrap_or(Err(SubmitError::Unknown))
+        let told = waiting.await.unwrap_or(Err(SubmitError::Unknown));
+        drop(held);
+        told
     }
 
     /// Checks the signatures of a transaction that another node hands in.
@@ -215,6 +219,11 @@ impl<R: Runtime> Desk<R> {
     /// Who leads, as far as this node knows.
     pub(crate) fn lead(&self) -> Option<LeaderId> {
         lead_of::<R>(&self.raft.server_metrics(), *self.raft.node_id())
+    }
+
+    /// Whether this node leads, as far as it knows.
+    pub(crate) fn leads(&self) -> bool {
+        self.lead().is_some_and(|lead| self.is_own(lead))
     }
 
     fn is_own(&self, lead: LeaderId) -> bool {

@@ -25,9 +25,10 @@ use crate::{
         self,
         messages::{Answer, Request, addressed},
     },
+    desk::Desk,
     members::Membership,
     mend::lend,
-    desk::Desk,
+    reads::Reads,
     runtime::Runtime,
     state_machine::StateMachine,
     types::{Body, Entry, EntryId, NodeId, Types},
@@ -66,6 +67,7 @@ pub(crate) struct Door<R: Runtime> {
     pub(crate) members: Membership<R>,
     pub(crate) certifier: Arc<Certifier>,
     pub(crate) desk: Arc<Desk<R>>,
+    pub(crate) reads: Arc<Reads<R>>,
 }
 
 impl<R: Runtime> Door<R> {
@@ -109,7 +111,7 @@ impl<R: Runtime> Door<R> {
                 let answer = self.raft.handle_transfer_leader(request).await;
                 Answer::Lead(answer.map_err(|error| ended(&error))?)
             }
-            Request::ReadPoint => Answer::ReadPoint(read_point(&self.raft).await.ok()),
+            Request::ReadPoint => Answer::ReadPoint(self.reads.point_of_leader().await),
             Request::Change(change) => Answer::Changed(self.members.change_here(change).await),
             Request::Progress => Answer::Progress(self.members.progress()),
             Request::Blocks(from, to) => Answer::Blocks(lend(&self.blocks, from, to)),

@@ -13,6 +13,7 @@ mod members;
 mod mend;
 pub mod network;
 pub mod node;
+mod reads;
 pub mod runtime;
 mod sequencer;
 mod solitude;

@@ -27,7 +27,7 @@ use openraft::{
 use parking_lot::Mutex;
 use storage::{
     BlockFile, BoxFuture, Certificates, Clock, Damage, Disk, Fault, Head, Index, NodeChange,
-    NodeInfo, Order, Refused, State, StateConfig, SubmitError, block_file,
+    NodeInfo, Order, Reading, Refused, State, StateConfig, SubmitError, Unready, block_file,
 };
 use tokio::sync::oneshot;
 
@@ -41,6 +41,7 @@ use crate::{
     members::Membership,
     mend::{Mended, Mender},
     network::{Network, Ways},
+    reads::Reads,
     runtime::{Runtime, Tokio},
     sequencer::{Bounds, Parts, Sequencer},
     solitude::Solitude,
@@ -116,13 +117,13 @@ pub struct NodeOn<R: Runtime> {
 
 struct Running<R: Runtime> {
     raft: Raft<Types<R>, StateMachine>,
-    ways: Ways,
     door: Door<R>,
     members: Membership<R>,
     desk: Arc<Desk<R>>,
     /// Whether damaged blocks are put right, and waited for.
     mended: Arc<AtomicBool>,
     gathers: Gathers<R>,
+    reads: Arc<Reads<R>>,
 }
 
 /// How a node is.
@@ -351,6 +352,21 @@ impl<R: Runtime> Order for NodeOn<R> {
     fn change_nodes(&self, change: NodeChange) -> BoxFuture<'static, Result<NodeId, Refused>> {
         self.change(change)
     }
+
+    fn catch_up(&self, reading: Reading) -> Option<BoxFuture<'static, Result<(), Unready>>> {
+        match &self.running {
+            Some(running) => running.reads.catch_up(reading),
+            None if self.others.is_empty() => None,
+            None => Some(Box::pin(std::future::ready(Err(Unready::NoQuorum)))),
+        }
+    }
+
+    fn follows(&self) -> bool {
+        match &self.running {
+            Some(running) => !running.desk.solitude.is_alone() && !running.desk.leads(),
+            None => !self.others.is_empty(),
+        }
+    }
 }
 
 /// Writes the first block: the genesis transactions, with the founder as the single voter. It is the entry
@@ -423,13 +439,9 @@ impl Begin<'_> {
         let alone = is_alone(&newest, &public_key);
         let governance = governance(&state, blocks);
         let solitude = Arc::new(Solitude::new(id, newest.membership()));
-        let log = LogStore::new(
-            Arc::clone(blocks),
-            Arc::clone(&clock),
-            key.member(),
-            governance,
-            Arc::clone(&solitude),
-        );
+        let known = Arc::clone(&solitude);
+        let log =
+            LogStore::new(Arc::clone(blocks), Arc::clone(&clock), key.member(), governance, known);
         let mended = log.mended();
         blocks.need_from(state.next_height());
         let target = Chain { state: Arc::clone(&state), blocks: Arc::clone(blocks) };
@@ -472,6 +484,7 @@ impl Begin<'_> {
             bounds,
             carried: Carried::default(),
         });
+        let reads = Reads::new(Arc::clone(&desk));
         let door = Door {
             raft: raft.clone(),
             blocks: Arc::clone(blocks),
@@ -480,8 +493,9 @@ impl Begin<'_> {
             members: members.clone(),
             certifier,
             desk: Arc::clone(&desk),
+            reads: Arc::clone(&reads),
         };
-        Ok(Running { raft, ways, door, members, desk, mended, gathers })
+        Ok(Running { raft, door, members, desk, reads, mended, gathers })
     }
 }
 

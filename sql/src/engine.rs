@@ -145,7 +145,9 @@ impl Engine {
         if let Some(point) = all.as_of() {
             crate::as_of::snapshot(&self.state, point, all.time_zone(), self.clock.now_us())?;
         }
-        Ok(Session::new(Arc::clone(self), oid, user, all))
+        let mut session = Session::new(Arc::clone(self), oid, user, all);
+        session.note_role();
+        Ok(session)
     }
 
     /// The state that sessions read.

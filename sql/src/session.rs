@@ -5,6 +5,7 @@ pub(crate) mod commit;
 mod control;
 mod execute;
 mod explain;
+mod fresh;
 pub(crate) mod plans;
 pub(crate) mod point;
 mod prepare;
@@ -20,7 +21,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ledger::{Oid, TransactionId};
+use ledger::{Height, Oid, TransactionId};
 use storage::Snapshot;
 
 use crate::cancel::{Bounds, CancelToken};
@@ -33,6 +34,7 @@ use crate::shared::SessionShared;
 use crate::statement::{self, Statement};
 use crate::transaction::{Isolation, Transaction, TransactionStatus};
 use crate::{Error, Settings};
+use execute::is_absence;
 use recent::Recent;
 
 /// A session. Dropping it rolls its transaction back; a commit that was handed in goes on.
@@ -53,6 +55,10 @@ pub struct Session {
     told: Settings,
     cancel: CancelToken,
     pub(crate) bounds: Bounds,
+    /// The block of what this session wrote last, if that hasn't come to this node yet.
+    written: Height,
+    /// Whether another node led when the client was told.
+    follows: bool,
     /// The snapshot of the statement that runs.
     pub(crate) snapshot: Option<Snapshot>,
     recent: Recent,
@@ -95,6 +101,8 @@ impl Session {
             told: settings,
             bounds: Bounds::new(cancel.clone(), None),
             cancel,
+            written: Height(0),
+            follows: false,
             snapshot: None,
             recent: Recent::default(),
             temporary: Overlay::default(),
@@ -121,7 +129,18 @@ impl Session {
         statement: Statement,
         parameter_oids: &[u32],
     ) -> Result<Prepared, Error> {
-        Box::pin(self.prepare_statement(statement, parameter_oids)).await
+        let Some(newest) = self.newest() else {
+            return Box::pin(self.prepare_statement(statement, parameter_oids)).await;
+        };
+        let again = statement.clone();
+        match Box::pin(self.prepare_statement(statement, parameter_oids)).await {
+            Err(error) if is_absence(&error) => {
+                // It may be there, and not here yet.
+                newest.await?;
+                Box::pin(self.prepare_statement(again, parameter_oids)).await
+            }
+            prepared => prepared,
+        }
     }
 
     /// Executes a statement. A statement outside a transaction block begins an implicit one, that
@@ -195,6 +214,7 @@ impl Session {
 
     /// Settings that changed since the last call and that clients are told of (ParameterStatus).
     pub fn take_changed_parameters(&mut self) -> Vec<(String, String)> {
+        self.note_role();
         let now = self.shared.settings();
         let changed = crate::settings::changes(&self.told, &now);
         self.told = now;

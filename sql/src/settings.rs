@@ -2,6 +2,7 @@
 //! the transaction that set them. It doesn't know statements.
 
 mod definitions;
+mod freshness;
 #[cfg(test)]
 mod tests;
 mod zone;
@@ -14,6 +15,8 @@ use ledger::text::DateOrder;
 
 pub use definitions::{DEFINITIONS, Definition};
 pub use zone::Zone;
+
+pub(crate) use freshness::Freshness;
 
 use crate::transaction::Isolation;
 use crate::{Error, Report};
@@ -63,6 +66,8 @@ pub enum Kind {
     Encoding,
     /// A point of the chain.
     AsOf,
+    /// How new the state must be that is read.
+    Freshness,
 }
 
 /// How long a value lasts.
@@ -99,6 +104,7 @@ struct Read {
     read_only: bool,
     short_path: bool,
     as_of: bool,
+    freshness: Freshness,
     idempotency_key: bool,
     search_path: Arc<[String]>,
 }
@@ -115,6 +121,7 @@ impl Default for Read {
             read_only: false,
             short_path: false,
             as_of: false,
+            freshness: Freshness::Linearizable,
             idempotency_key: false,
             search_path: Arc::default(),
         }
@@ -153,6 +160,10 @@ impl Values {
             ),
             read_only: self.is_on("default_transaction_read_only"),
             short_path: self.is_on("ledger.short_path"),
+            freshness: self
+                .raw("ledger.read")
+                .and_then(Freshness::parse)
+                .unwrap_or(Freshness::Linearizable),
             as_of: self.raw("ledger.as_of").is_some_and(|text| !text.is_empty()),
             idempotency_key: self
                 .raw("ledger.idempotency_key")
@@ -387,6 +398,22 @@ impl Settings {
         self.0.read.as_of.then(|| self.raw("ledger.as_of"))?
     }
 
+    /// `ledger.read`
+    pub(crate) fn freshness(&self) -> Freshness {
+        self.0.read.freshness
+    }
+
+    /// What the node says of itself: RESET goes back to it, and no transaction undoes it.
+    pub(crate) fn put_fact(&mut self, name: &str, value: &str) {
+        if self.raw(name) == Some(value) {
+            return;
+        }
+        self.change(|values| {
+            values.start.insert(name.to_owned(), value.to_owned());
+            values.session.insert(name.to_owned(), value.to_owned());
+        });
+    }
+
     /// `ledger.idempotency_key`, if it is set.
     pub fn idempotency_key(&self) -> Option<&str> {
         self.0.read.idempotency_key.then(|| self.raw("ledger.idempotency_key"))?
@@ -471,6 +498,12 @@ fn checked(name: &str, value: &str) -> Result<(String, String), Error> {
                 .with_hint(format!("A key has at most {IDEMPOTENCY_KEY} bytes.")));
         }
         Kind::Text | Kind::Names | Kind::AsOf => value.to_string(),
+        Kind::Freshness => Freshness::parse(value)
+            .ok_or_else(|| {
+                let known = "linearizable, bounded 500ms, stale, block:120";
+                invalid(name, value).with_hint(format!("Available values, by example: {known}."))
+            })?
+            .text(),
         Kind::Only(only) => only_value(name, only, value)?,
         Kind::Zone => Zone::parse(value).ok_or_else(|| invalid(name, value))?.name(),
         Kind::DateStyle => date_style(value)?,

@@ -162,6 +162,7 @@ impl SessionShared {
     /// # Errors
     /// 40P01, 55P03, 57014, 53200.
     pub(crate) fn lock_advisory(&self, key: Key, how: How, waits: bool) -> Result<bool, Error> {
+        self.need_leader("an advisory lock")?;
         let locks = self.engine.state.locks();
         let (owner, bounds, limit) = {
             let state = self.state.lock();
@@ -178,6 +179,20 @@ impl SessionShared {
             self.state.lock().advisory.note(key, how);
         }
         Ok(given)
+    }
+
+    /// Locks that are asked for are kept in the memory of the node that leads.
+    ///
+    /// # Errors
+    /// 0A000 on any other node.
+    pub(crate) fn need_leader(&self, what: &str) -> Result<(), Error> {
+        if !self.engine.order.follows() {
+            return Ok(());
+        }
+        Err(Error::unsupported(
+            format!("{what} on a node that does not lead its chain"),
+            "Connect to the node that leads (targetServerType=primary, target_session_attrs=primary).",
+        ))
     }
 
     /// `pg_advisory_unlock`: `false`, with a warning, when the session doesn't hold it.

@@ -4,9 +4,9 @@
 //! It knows neither SQL nor consensus. [`crate::Solo`] implements it without either; the consensus crates
 //! implement it for real nodes.
 
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
-use ledger::{Hash, Receipt, Refusal, Transaction};
+use ledger::{Hash, Height, Receipt, Refusal, Transaction};
 use thiserror::Error;
 
 use crate::{Fault, NodeChange, NodeInfo, Refused};
@@ -52,6 +52,41 @@ pub trait Order: Send + Sync {
         let why = format!("this node keeps its chain alone: {change:?} is not for it");
         Box::pin(std::future::ready(Err(Refused::Failed(why))))
     }
+
+    /// What a reader has to wait for before it takes its snapshot; nothing if the state here is as new as it wants it.
+    /// A node that is alone always is.
+    fn catch_up(&self, reading: Reading) -> Option<BoxFuture<'static, Result<(), Unready>>> {
+        let _newest = reading;
+        None
+    }
+
+    /// Whether another node leads, or none does.
+    fn follows(&self) -> bool {
+        false
+    }
+}
+
+/// How new the state must be for a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// It holds all that was acknowledged anywhere before this was asked for.
+    Linearizable,
+    /// It holds all that had been acknowledged so long before.
+    Bounded(Duration),
+}
+
+/// Why the state here isn't as new as a reader wants it. It may be tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Unready {
+    /// Nobody knows what the newest is.
+    #[error("this node reaches no majority of the nodes that vote in its chain")]
+    NoQuorum,
+    /// It isn't here yet.
+    #[error("block {} has not come to this node yet", height.0)]
+    Behind {
+        /// The block that is waited for.
+        height: Height,
+    },
 }
 
 /// Why there is no receipt.

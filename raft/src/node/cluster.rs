@@ -1,9 +1,6 @@
 //! A node among others: what they ask of it, who they are, and where a reader has to be.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{Height, PublicKey};
 use openraft::async_runtime::watch::WatchReceiver;
@@ -12,15 +9,11 @@ use storage::{BoxFuture, NodeChange, Refused};
 use super::{NodeOn, Running};
 use crate::{
     codec::messages::{Answer, Request, addressed},
-    door::{self, Unanswered},
+    door::Unanswered,
     mend,
-    network::Lane,
     runtime::Runtime,
     types::{NodeId, Peer},
 };
-
-/// How long the leader may take to say where a reader has to be: it asks a quorum.
-const READ_POINT: Duration = Duration::from_secs(1);
 
 impl<R: Runtime> NodeOn<R> {
     fn takes_part(&self) -> Result<&Running<R>, Refused> {
@@ -98,27 +91,9 @@ impl<R: Runtime> NodeOn<R> {
     /// # Errors
     /// [`Refused`] when there is no leader, or it reaches no quorum.
     pub async fn read_point(&self) -> Result<Height, Refused> {
-        let running = self.takes_part()?;
-        let leader = {
-            let metrics = running.raft.server_metrics();
-            let known = metrics.borrow_watched();
-            let leader = known.current_leader.ok_or(Refused::NotLeading)?;
-            let peer = known.membership_config.membership().get_node(&leader).cloned();
-            (leader != *running.raft.node_id()).then_some((leader, peer.unwrap_or_default()))
-        };
-        let height = match leader {
-            None => door::read_point(&running.raft).await.map_err(Refused::Failed)?,
-            Some((leader, peer)) => {
-                let way = running.ways.to(leader, &peer);
-                let asked = way.ask::<R>(Lane::Prompt, &Request::ReadPoint, READ_POINT);
-                match asked.await {
-                    Ok(Answer::ReadPoint(Some(height))) => height,
-                    Ok(_) => return Err(Refused::NotLeading),
-                    Err(error) => return Err(Refused::Failed(error.to_string())),
-                }
-            }
-        };
-        self.state.wait_applied(Height(height)).await;
-        Ok(Height(height))
+        let point = self.takes_part()?.reads.point().await;
+        let height = point.ok_or(Refused::NotLeading)?;
+        self.state.wait_applied(height).await;
+        Ok(height)
     }
 }

@@ -60,12 +60,18 @@ impl Purpose {
         match self {
             Self::Lane(raft::Lane::Prompt) => 0,
             Self::Lane(raft::Lane::Blocks) => 1,
+            Self::Lane(raft::Lane::Work) => 2,
             Self::Knock => 255,
         }
     }
 
     fn of_code(code: u8) -> io::Result<Self> {
-        let all = [Self::Lane(raft::Lane::Prompt), Self::Lane(raft::Lane::Blocks), Self::Knock];
+        let all = [
+            Self::Lane(raft::Lane::Prompt),
+            Self::Lane(raft::Lane::Blocks),
+            Self::Lane(raft::Lane::Work),
+            Self::Knock,
+        ];
         let named = all.into_iter().find(|purpose| purpose.code() == code);
         named.ok_or_else(|| malformed("a connection for a purpose that is not known"))
     }

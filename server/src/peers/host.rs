@@ -73,6 +73,8 @@ fn at_once(lane: raft::Lane) -> usize {
     match lane {
         raft::Lane::Prompt => 64,
         raft::Lane::Blocks => 16,
+        // Each is answered when it is decided.
+        raft::Lane::Work => 512,
     }
 }
 

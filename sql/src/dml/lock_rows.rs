@@ -44,6 +44,7 @@ impl Session {
         {
             return Err(Error::ReadOnly { command: "SELECT FOR UPDATE".to_string() });
         }
+        self.need_leader("locking rows")?;
         let locked = self.locked_relations(&query.query, &query.locks)?;
         for relation in &locked {
             self.lock_table_to_write(relation.table).await?;

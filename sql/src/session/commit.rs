@@ -77,6 +77,7 @@ impl Session {
         self.end_transaction(result.is_ok(), &own);
         if let Ok(Some(receipt)) = &result {
             self.shared.note_committed(receipt.id);
+            self.note_written_at(receipt.height);
             self.tell_receipt(receipt);
         }
         result

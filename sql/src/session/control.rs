@@ -240,6 +240,7 @@ impl Session {
         nowait: bool,
     ) -> Result<Outcome, Error> {
         self.need_block("LOCK TABLE")?;
+        self.need_leader("LOCK TABLE")?;
         for name in tables {
             let catalog = self.catalog()?;
             let oid = self.find_table(&catalog, name)?;

@@ -87,15 +87,27 @@ impl Session {
         let need = need_of(&statement.command);
         self.source = std::sync::Arc::clone(statement.source());
         if need != Need::Nothing {
+            if let Some(newest) = self.to_come(&statement.command) {
+                newest.await?;
+            }
             self.open_snapshot()?;
         }
         if need == Need::Write {
+            self.need_leader_to_write()?;
             self.check_writable(&statement.command)?;
             self.transaction_mut().note(statement.normal());
             self.shared.note_writes();
         }
         let outcome = Box::pin(self.data(statement, parameters, prepared)).await;
-        let outcome = outcome.map_err(|error| self.behind_damage(error))?;
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                if let Some(newest) = self.to_confirm(&statement.command) {
+                    newest.await?;
+                }
+                return Err(self.behind_damage(error));
+            }
+        };
         self.check_size()?;
         Ok(outcome)
     }
@@ -184,7 +196,7 @@ impl Session {
     pub(super) fn behind_damage(&self, error: Error) -> Error {
         let cut = self.snapshot.as_ref().and_then(|snapshot| snapshot.check_cut().err());
         match cut {
-            Some(fault) if UNDEFINED.contains(&error.sqlstate().as_str()) => fault.into(),
+            Some(fault) if is_absence(&error) => fault.into(),
             _ => error,
         }
     }
@@ -234,6 +246,11 @@ impl Session {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether an error says that something isn't there.
+pub(super) fn is_absence(error: &Error) -> bool {
+    UNDEFINED.contains(&error.sqlstate().as_str())
 }
 
 fn need_of(command: &Command) -> Need {

@@ -135,7 +135,7 @@ pub const DEFINITIONS: &[Definition] = &[
         "0",
         "The longest idle time outside a transaction; 0 is the node's own.",
     ),
-    told("in_hot_standby", FIXED, "off", "Whether the server only reads."),
+    told("in_hot_standby", FIXED, "off", "Whether another node leads the chain."),
     told("integer_datetimes", FIXED, "on", "Dates and times are integers."),
     told("IntervalStyle", Kind::Only("postgres"), "postgres", "Display format for intervals."),
     told("is_superuser", FIXED, "off", "Whether the current user is a superuser."),
@@ -165,6 +165,12 @@ pub const DEFINITIONS: &[Definition] = &[
         TEXT,
         "",
         "A second transaction of this key gets the first one's receipt.",
+    ),
+    entry(
+        "ledger.read",
+        Kind::Freshness,
+        "linearizable",
+        "How new the state is that statements read: linearizable, bounded 500ms, stale, block:120.",
     ),
     entry(
         "ledger.short_path",

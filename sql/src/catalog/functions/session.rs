@@ -52,7 +52,11 @@ pub(super) fn functions() -> Vec<Builtin> {
             let started = c.facts.surroundings.and_then(Surroundings::started_us);
             Ok(started.map_or(Datum::Null, Datum::Timestamptz))
         }),
-        function("pg_is_in_recovery() boolean", |_, _| Ok(Datum::Bool(false))),
+        function("pg_is_in_recovery() boolean", |c, _| {
+            let session = c.facts.surroundings.and_then(Surroundings::shared);
+            Ok(Datum::Bool(session.is_some_and(|session| session.engine.order.follows())))
+        })
+        .volatile(),
         function("pg_my_temp_schema() oid", |c, _| {
             let schemas = c.facts.search_path.iter().filter_map(|name| c.facts.schema_oid(name));
             let own = schemas.into_iter().find(|oid| Oid(*oid).is_temporary());
