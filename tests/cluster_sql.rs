@@ -443,3 +443,47 @@ async fn drivers_can_tell_who_leads_and_what_only_the_leader_does() {
     drop((at_leader, at_one));
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_locked_under_another_lead_counts_no_more() {
+    let cluster = Cluster::start().await;
+    let leader = cluster.leader().await;
+    let [other, _] = cluster.followers().await;
+    let mut setting = cluster.session(leader);
+    run(&mut setting, "CREATE TABLE t (id int PRIMARY KEY, v int)").await.unwrap();
+    run(&mut setting, "INSERT INTO t VALUES (1, 0), (2, 0), (3, 0), (4, 0)").await.unwrap();
+    let mut sessions = Vec::new();
+    for (begin, end, told) in [
+        // What was asked for was given by one who leads no more: it protects nothing.
+        ("SELECT * FROM t WHERE id = 1 FOR UPDATE", "COMMIT", "40001"),
+        (
+            "SELECT * FROM t WHERE id = 2 FOR SHARE",
+            "UPDATE t SET v = 1 WHERE id = 2; COMMIT",
+            "40001",
+        ),
+        ("SELECT pg_advisory_xact_lock(7)", "INSERT INTO t VALUES (5, 0); COMMIT", "40001"),
+        ("UPDATE t SET v = 1 WHERE id = 3; LOCK TABLE t IN ROW EXCLUSIVE MODE", "COMMIT", "40001"),
+        // A change alone is checked where it is ordered.
+        ("UPDATE t SET v = 1 WHERE id = 4", "COMMIT", ""),
+    ] {
+        let mut session = cluster.session(leader);
+        run(&mut session, &format!("BEGIN; {begin}")).await.unwrap();
+        sessions.push((session, end, told));
+    }
+    let hand_over = |to: usize| NodeChange::HandOver(cluster.nodes[to].id().unwrap());
+    cluster.nodes[leader].change(hand_over(other)).await.unwrap();
+    while cluster.leader().await != other || cluster.nodes[leader].status().leads {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Not even if the lead comes back.
+    cluster.nodes[other].change(hand_over(leader)).await.unwrap();
+    while cluster.leader().await != leader || cluster.nodes[other].status().leads {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for (mut session, end, expected) in sessions {
+        assert_eq!(told(&mut session, end).await, expected, "{end}");
+    }
+    let rows = "SELECT string_agg(id || ':' || v, ' ' ORDER BY id) FROM t";
+    assert_eq!(told(&mut setting, rows).await, "1:0 2:0 3:0 4:1");
+    cluster.stop().await;
+}

@@ -77,18 +77,31 @@ impl<R: Runtime> Desk<R> {
         let queued = if self.solitude.is_alone() {
             self.queue(transaction, key, None)
         } else {
-            match self.lead().filter(|lead| self.is_own(*lead)) {
-                Some(lead) => {
-                    let id = transaction.id;
-                    let queued = self.queue(transaction, key, Some(lead));
-                    let desk = Arc::clone(self);
-                    return Box::pin(async move { desk.settled(lead, id, queued).await });
-                }
+            match self.own_lead() {
+                Some(lead) => return self.submit_under(lead, transaction, key),
                 None => self.carry(transaction, key),
             }
         };
         // Whoever should answer is gone: it may have been decided or not.
         Box::pin(async move { queued?.await.unwrap_or(Err(SubmitError::Unknown)) })
+    }
+
+    /// Takes a transaction of a session of this node that counts under one lead of this node only.
+    pub(crate) fn submit_under(
+        self: &Arc<Self>,
+        lead: LeaderId,
+        transaction: Transaction,
+        key: &NodeKey,
+    ) -> BoxFuture<'static, Result<Receipt, SubmitError>> {
+        let id = transaction.id;
+        let queued = self.queue(transaction, key, Some(lead));
+        let desk = Arc::clone(self);
+        Box::pin(async move { desk.settled(lead, id, queued).await })
+    }
+
+    /// As whom this node leads, if it does.
+    pub(crate) fn own_lead(&self) -> Option<LeaderId> {
+        self.lead().filter(|lead| self.is_own(*lead))
     }
 
     /// Puts a transaction into this node's own queue.
@@ -223,7 +236,7 @@ impl<R: Runtime> Desk<R> {
 
     /// Whether this node leads, as far as it knows.
     pub(crate) fn leads(&self) -> bool {
-        self.lead().is_some_and(|lead| self.is_own(lead))
+        self.own_lead().is_some()
     }
 
     fn is_own(&self, lead: LeaderId) -> bool {

@@ -27,7 +27,7 @@ use openraft::{
 use parking_lot::Mutex;
 use storage::{
     BlockFile, BoxFuture, Certificates, Clock, Damage, Disk, Fault, Head, Index, NodeChange,
-    NodeInfo, Order, Reading, Refused, State, StateConfig, SubmitError, Unready, block_file,
+    NodeInfo, Order, Reading, Refused, Reign, State, StateConfig, SubmitError, Unready, block_file,
 };
 use tokio::sync::oneshot;
 
@@ -337,6 +337,29 @@ impl<R: Runtime> Order for NodeOn<R> {
             (None, None) => SubmitError::ShuttingDown,
         };
         Box::pin(std::future::ready(Err(error)))
+    }
+
+    fn submit_under(
+        &self,
+        reign: Reign,
+        transaction: Transaction,
+    ) -> BoxFuture<'static, Result<Receipt, SubmitError>> {
+        match (&self.running, self.fault()) {
+            (Some(running), None) if reign != Reign::default() => {
+                let lead = LeaderId { term: reign.term, node_id: reign.node };
+                running.desk.submit_under(lead, transaction, &self.key)
+            }
+            _ if self.reign() == Some(reign) => self.submit(transaction),
+            _ => Box::pin(std::future::ready(Err(SubmitError::NotLeading { leader: None }))),
+        }
+    }
+
+    fn reign(&self) -> Option<Reign> {
+        let desk = &self.running.as_ref()?.desk;
+        if desk.solitude.is_alone() {
+            return Some(Reign::default());
+        }
+        desk.own_lead().map(|lead| Reign { term: lead.term, node: lead.node_id })
     }
 
     fn nodes(&self) -> BoxFuture<'static, Vec<NodeInfo>> {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 use datafusion::execution::runtime_env::RuntimeEnv;
+use ledger::Oid;
 use ledger::catalog::Privilege;
-use ledger::{Height, Oid};
 use parking_lot::Mutex;
 use storage::{Clock, Order, State};
 
@@ -64,8 +64,6 @@ pub struct Engine {
     temporary: AtomicU32,
     /// When the engine began, µs since 1970 UTC.
     pub(crate) started_us: i64,
-    /// The newest commit that wrote each table since the node began.
-    written: Mutex<BTreeMap<Oid, Height>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -111,7 +109,6 @@ impl Engine {
             transactions: AtomicI64::new(0),
             temporary: AtomicU32::new(Oid::FIRST_TEMPORARY.0),
             started_us,
-            written: Mutex::new(BTreeMap::new()),
         }))
     }
 
@@ -191,19 +188,5 @@ impl Engine {
             .transactions
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(now.max(last + 1)));
         before.map_or(now, |last| now.max(last + 1))
-    }
-
-    /// Notes which tables a commit wrote.
-    pub(crate) fn note_written(&self, tables: impl Iterator<Item = Oid>, height: Height) {
-        let mut written = self.written.lock();
-        for table in tables {
-            let newest = written.entry(table).or_insert(height);
-            *newest = (*newest).max(height);
-        }
-    }
-
-    /// Whether a table was written after a height.
-    pub(crate) fn was_written_after(&self, table: Oid, height: Height) -> bool {
-        self.written.lock().get(&table).is_some_and(|newest| *newest > height)
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use ledger::catalog::Sequence;
 use ledger::{Oid, PublicKey, TransactionId};
 use parking_lot::Mutex;
-use storage::{LockOwner, NodeChange, Wait};
+use storage::{LockOwner, NodeChange, Reign, SubmitError, Wait};
 use tokio::time::Instant;
 
 use crate::cancel::{Bounds, CancelToken};
@@ -57,6 +57,8 @@ struct State {
     own_transaction: Option<TransactionId>,
     /// Whether the transaction that runs has a statement that writes.
     writes: bool,
+    /// Under which lead it counts.
+    reign: Option<Reign>,
     /// The last transaction that was committed with writes.
     last_transaction: Option<TransactionId>,
     advisory: Advisory,
@@ -85,6 +87,7 @@ impl SessionShared {
             transaction: None,
             transaction_number: None,
             own_transaction: None,
+            reign: None,
             writes: false,
             last_transaction: None,
             advisory: Advisory::new(engine.state.locks().owner()),
@@ -142,6 +145,7 @@ impl SessionShared {
         state.transaction = None;
         state.transaction_number = None;
         state.own_transaction = None;
+        state.reign = None;
         state.writes = false;
         state.activity.transaction_began = None;
         state.advisory.end_transaction(self.engine.state.locks());
@@ -183,16 +187,27 @@ impl SessionShared {
 
     /// Locks that are asked for are kept in the memory of the node that leads.
     ///
+    /// The transaction then counts only while it goes on leading.
+    ///
     /// # Errors
-    /// 0A000 on any other node.
+    /// 0A000 on any other node, 40001 when another led since the transaction began.
     pub(crate) fn need_leader(&self, what: &str) -> Result<(), Error> {
-        if !self.engine.order.follows() {
-            return Ok(());
+        if let Some(reign) = self.engine.order.reign() {
+            let mut state = self.state.lock();
+            return match *state.reign.get_or_insert(reign) == reign {
+                true => Ok(()),
+                false => Err(SubmitError::NotLeading { leader: None }.into()),
+            };
         }
         Err(Error::unsupported(
             format!("{what} on a node that does not lead its chain"),
             "Connect to the node that leads (targetServerType=primary, target_session_attrs=primary).",
         ))
+    }
+
+    /// The lead under which the transaction that runs counts, if it asked for what only a leader can give.
+    pub(crate) fn reign(&self) -> Option<Reign> {
+        self.state.lock().reign
     }
 
     /// `pg_advisory_unlock`: `false`, with a warning, when the session doesn't hold it.

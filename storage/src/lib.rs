@@ -65,7 +65,7 @@ pub use index::{Change, Checkpoint, Index};
 pub use locks::{Deadline, LockError, LockMode, LockOwner, LockTarget, Locks, Mark, Wait};
 pub use memory_index::MemoryIndex;
 pub use nodes::{NodeChange, NodeInfo, Refused, Role};
-pub use order::{BoxFuture, Order, Reading, Shortage, SubmitError, Unready};
+pub use order::{BoxFuture, Order, Reading, Reign, Shortage, SubmitError, Unready};
 pub use scan::{Scan, ScanCounts, Versions};
 pub use snapshot::Snapshot;
 pub use solo::Solo;

@@ -39,6 +39,24 @@ pub trait Order: Send + Sync {
     /// dropping the future doesn't take it back.
     fn submit(&self, transaction: Transaction) -> BoxFuture<'static, Result<Receipt, SubmitError>>;
 
+    /// As [`Self::submit`], but only while this node leads as it did then: what the transaction rests on beside its
+    /// operations (locks, what it read) is in this node's memory, and counts as long as that is so.
+    fn submit_under(
+        &self,
+        reign: Reign,
+        transaction: Transaction,
+    ) -> BoxFuture<'static, Result<Receipt, SubmitError>> {
+        if self.reign() == Some(reign) {
+            return self.submit(transaction);
+        }
+        Box::pin(std::future::ready(Err(SubmitError::NotLeading { leader: None })))
+    }
+
+    /// As whom this node leads, if it does.
+    fn reign(&self) -> Option<Reign> {
+        Some(Reign::default())
+    }
+
     /// The nodes that keep the chain, by number; none where there is no such thing.
     fn nodes(&self) -> BoxFuture<'static, Vec<NodeInfo>> {
         Box::pin(std::future::ready(Vec::new()))
@@ -64,6 +82,15 @@ pub trait Order: Send + Sync {
     fn follows(&self) -> bool {
         false
     }
+}
+
+/// One lead of one node: the term, and the node. The default is that of a node which is alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reign {
+    /// The term.
+    pub term: u64,
+    /// The node's number.
+    pub node: u64,
 }
 
 /// How new the state must be for a reader.

@@ -10,9 +10,9 @@ use ledger::{Height, Object, Receipt};
 use storage::{LockOwner, Locks};
 
 use super::Session;
+use crate::Error;
 use crate::engine::Engine;
 use crate::transaction::{Isolation, Transaction};
-use crate::{Error, sequence};
 
 /// Gives a transaction's locks back when it goes, however it ends.
 struct Held {
@@ -70,7 +70,7 @@ impl Session {
         let prepared = hold.and_then(|()| self.settle_sequences(&mut own));
         let result = match prepared {
             Err(error) => Err(error),
-            Ok(()) if own.overlay.writes_nothing() => Ok(None),
+            Ok(()) if own.overlay.writes_nothing() => self.still_counts().map(|()| None),
             Ok(()) if own.repeats.is_some() => Ok(own.repeats.clone()),
             Ok(()) => self.hand_in(&mut own, held).await.map(Some),
         };
@@ -97,6 +97,16 @@ impl Session {
                 let why = format!("transaction {id} is committed, but {error}");
                 self.notices.push(crate::Report::warning("01000", why));
             }
+        }
+    }
+
+    /// What a transaction that wrote nothing locked was locked all the time.
+    fn still_counts(&self) -> Result<(), Error> {
+        match self.shared.reign() {
+            Some(reign) if self.engine.order.reign() != Some(reign) => {
+                Err(storage::SubmitError::NotLeading { leader: None }.into())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -150,7 +160,6 @@ impl Session {
         reason = "a shared borrow of the session is not Send"
     )]
     async fn hand_in(&mut self, own: &mut Transaction, held: Held) -> Result<Receipt, Error> {
-        let tables: Vec<ledger::Oid> = own.overlay.tables().collect();
         own.savepoints.clear();
         let operations = own.overlay.take_operations();
         if operations.len() > self.engine.config.transaction_operations {
@@ -176,7 +185,7 @@ impl Session {
             signature: ledger::transaction::Signature::NONE,
             endorsements: Vec::new(),
         };
-        let engine = Arc::clone(&self.engine);
+        let (engine, reign) = (Arc::clone(&self.engine), self.shared.reign());
         let reads =
             (own.isolation == Isolation::Serializable).then(|| std::mem::take(&mut own.reads));
         let work = async move {
@@ -189,8 +198,11 @@ impl Session {
                 }
                 None => None,
             };
-            let receipt = sequence::hand_in(&engine, transaction).await?;
-            engine.note_written(tables.into_iter(), receipt.height);
+            let handed_in = match reign {
+                Some(reign) => engine.order.submit_under(reign, transaction),
+                None => engine.order.submit(transaction),
+            };
+            let receipt = handed_in.await?;
             drop(held);
             Ok::<Receipt, Error>(receipt)
         };
@@ -204,7 +216,9 @@ fn validate(
     reads: &std::collections::BTreeSet<ledger::Oid>,
     snapshot: Height,
 ) -> Result<(), Error> {
-    match reads.iter().find(|table| engine.was_written_after(**table, snapshot)) {
+    let newest = engine.state.snapshot();
+    let changed = |table: &&ledger::Oid| newest.last_change(**table) > Some(snapshot);
+    match reads.iter().find(changed) {
         None => Ok(()),
         Some(_) => Err(Error::Serialization {
             message: "could not serialize access due to read/write dependencies among transactions"
