@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("STELE_BENCH_CACHE", os.path.expanduser("~/.cache/stele/bench"))
 
 import analytics  # noqa: E402  (the cache's place is set first)
+import cluster  # noqa: E402
 import growth  # noqa: E402
 import keys  # noqa: E402
 import loading  # noqa: E402
@@ -25,6 +26,7 @@ ROWS = {
     "opening": verification.opening,
     "growth": growth.growth,
     "keys": keys.keys,
+    "cluster": cluster.cluster,
 }
 
 

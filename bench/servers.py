@@ -10,6 +10,7 @@ import socket
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
 
 POSTGRES = pathlib.Path("/usr/lib/postgresql/15/bin")
@@ -44,17 +45,18 @@ class Server:
             command += ["-c", statement]
         return said(command, env=self.environment())
 
-    def pgbench(self, *arguments):
+    def pgbench(self, *arguments, port=None, options=""):
         """Runs pgbench and returns what it printed. A failed transaction is an error of the measurement."""
-        text = said([POSTGRES / "pgbench", *map(str, arguments)], env=self.environment())
+        other = {"PGPORT": str(port or self.port), "PGOPTIONS": options}
+        text = said([POSTGRES / "pgbench", *map(str, arguments)], env=self.environment() | other)
         if "number of failed transactions:" in text and "number of failed transactions: 0 " not in text:
             raise RuntimeError(f"{self.name}: pgbench had failed transactions\n{text}")
         return text
 
-    def transactions_per_second(self, *arguments):
+    def transactions_per_second(self, *arguments, **where):
         """pgbench's own figure, without the time to connect. Notes what a transaction took of the processors."""
         before = client_seconds(), self.processor_seconds()
-        lines = self.pgbench(*arguments).splitlines()
+        lines = self.pgbench(*arguments, **where).splitlines()
         after = client_seconds(), self.processor_seconds()
         count = int(next(l for l in lines if l.startswith("number of transactions actually processed:")).split()[5].split("/")[0])
         self.costs.append([(late - early) / count * 1e6 for early, late in zip(before, after)])
@@ -174,6 +176,28 @@ class Stele(Server):
         shutil.rmtree(self.folder)
 
 
+class Cluster(Stele):
+    """Several nodes of one chain, with their defaults. Statements go to the first, which leads."""
+
+    def __init__(self, nodes):
+        self.nodes, self.name = nodes, f"Stele, {nodes} nodes"
+        super().__init__()
+
+    def start(self):
+        settings = {name: value for name, value in os.environ.items() if not name.startswith("STELE_BENCH_")}
+        self.port = free_ports(self.nodes)
+        self.ports = range(self.port, self.port + self.nodes)
+        self.process = subprocess.Popen(
+            [self.BINARY, "dev", "--nodes", str(self.nodes), "--data", self.data, "--port", str(self.port)],
+            env=settings | {"STELE_PASSWORD": "stele"}, stdout=subprocess.PIPE, text=True)
+        for line in self.process.stdout:
+            if line.strip() == "ready":
+                # What the nodes say later has to go somewhere.
+                threading.Thread(target=self.process.stdout.read, daemon=True).start()
+                return
+        raise RuntimeError(f"stele dev ended with {self.process.wait()} before it was ready")
+
+
 def said(command, **options):
     """Runs a program to its end; its output. What it said on failure is in the error."""
     done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -200,6 +224,17 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def free_ports(count):
+    """The first of some ports that are free, as are those a hundred further on."""
+    while True:
+        first = free_port()
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError, OverflowError):
+                for port in [*range(first, first + count), *range(first + 100, first + 100 + count)]:
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+                return first
 
 
 def children(process):
