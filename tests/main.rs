@@ -18,6 +18,7 @@ mod differential;
 mod driver;
 mod evidence;
 mod flights;
+mod nemesis;
 mod pgbench;
 mod postgres;
 mod psql;

@@ -231,6 +231,10 @@ impl Network for Peers {
         lane: Lane,
         message: Vec<u8>,
     ) -> storage::BoxFuture<'static, Result<Vec<u8>, Unreached>> {
+        if peer.address.is_empty() {
+            let unknown = Unreached("its address is not known here".to_owned());
+            return Box::pin(std::future::ready(Err(unknown)));
+        }
         let key = PublicKey(peer.public_key);
         let place = (peer.address.clone(), key, lane);
         let line = Arc::clone(self.lines.lock().entry(place).or_insert_with(|| {

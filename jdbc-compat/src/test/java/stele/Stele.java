@@ -41,6 +41,11 @@ final class Stele {
         return "jdbc:postgresql://127.0.0.1:" + port + "/stele";
     }
 
+    /** The program under test. */
+    static String binary() {
+        return System.getProperty("stele.binary", "../target/debug/stele");
+    }
+
     /** A connection as role stele, over TLS. */
     static Connection connect(String... options) throws SQLException {
         Properties properties = new Properties();
@@ -76,10 +81,9 @@ final class Stele {
         try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
             free = socket.getLocalPort();
         }
-        String binary = System.getProperty("stele.binary", "../target/debug/stele");
         File log = folder.resolve("log").toFile();
         ProcessBuilder builder = new ProcessBuilder(
-                binary, "start", "--data", folder.resolve("data").toString(), "--listen", "127.0.0.1:" + free);
+                binary(), "start", "--data", folder.resolve("data").toString(), "--listen", "127.0.0.1:" + free);
         builder.environment().keySet().removeIf(name -> name.startsWith("STELE_"));
         builder.environment().put("STELE_PASSWORD", PASSWORD);
         builder.redirectError(log);
