@@ -41,6 +41,8 @@ use crate::{
 pub(crate) const PACE: Duration = Duration::from_millis(100);
 /// After so many times [`PACE`] without a certificate the leader is asked for it: it may have been lost on the way.
 const MISSED: u32 = 10;
+/// After so many rounds without a majority the newest block takes the place of the one that was asked about.
+const ROUNDS: u32 = 10;
 /// How long a voter may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -315,10 +317,10 @@ impl<R: Runtime> Gatherer<R> {
                 }
                 continue;
             }
-            // The same one again until a majority has it, unless it is too long ago.
-            let asked = target.filter(|it| *it >= certifier.next());
-            let asked = asked.filter(|it| certifier.state.applied(*it).is_some()).unwrap_or(newest);
-            target = Some(asked);
+            // The same one again until a majority has it: but who had a vote on it may be gone, and says nothing.
+            let asked = target.filter(|(it, rounds)| *it >= certifier.next() && *rounds < ROUNDS);
+            let (asked, rounds) = asked.unwrap_or((newest, 0));
+            target = Some((asked, rounds + 1));
             let round = Box::pin(self.round(asked));
             R::Tasks::select2(round, Box::pin(certifier.stirred.notified())).await;
         }
