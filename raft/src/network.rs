@@ -191,15 +191,11 @@ impl Way {
     fn append<R: Runtime>(
         &self,
         request: AppendEntriesRequest<Types<R>>,
-        option: &RPCOption,
+        (lane, limit): (Lane, Duration),
     ) -> impl Future<Output = Result<StreamAppendResult<Types<R>>, RPCError<Types<R>>>>
     + Send
     + 'static
     + use<R> {
-        let (lane, limit) = match request.entries.as_slice() {
-            [] => (Lane::Prompt, option.soft_ttl()),
-            _ => (Lane::Blocks, APPENDED),
-        };
         let asked = self.ask(lane, &Request::Append(request), limit);
         async move {
             match asked.await {
@@ -236,7 +232,11 @@ impl<R: Runtime> RaftNetworkV2<Types<R>> for Way {
     ) -> Result<AppendEntriesResponse<Types<R>>, RPCError<Types<R>>> {
         let last: Option<EntryId> = request.entries.last().map(openraft::entry::RaftEntry::log_id);
         let last = last.or(request.prev_log_id);
-        Ok(match self.append(request, &option).await? {
+        let lane = match request.entries.as_slice() {
+            [] => (Lane::Prompt, option.soft_ttl()),
+            _ => (Lane::Blocks, APPENDED),
+        };
+        Ok(match self.append(request, lane).await? {
             Ok(appended) if appended == last => AppendEntriesResponse::Success,
             Ok(appended) => AppendEntriesResponse::PartialSuccess(appended),
             other => other.into(),
@@ -246,7 +246,7 @@ impl<R: Runtime> RaftNetworkV2<Types<R>> for Way {
     fn stream_append<'s, S>(
         &'s mut self,
         input: S,
-        option: RPCOption,
+        _option: RPCOption,
     ) -> BoxFuture<
         's,
         Result<
@@ -258,7 +258,9 @@ impl<R: Runtime> RaftNetworkV2<Types<R>> for Way {
         S: Stream<Item = AppendEntriesRequest<Types<R>>> + OptionalSend + Unpin + 'static,
     {
         let way = self.clone();
-        let answers = input.map(move |request| way.append(request, &option)).buffered(PIPELINE);
+        // What only says how far is committed follows blocks, too: ahead of them it would find a gap.
+        let lane = (Lane::Blocks, APPENDED);
+        let answers = input.map(move |request| way.append(request, lane)).buffered(PIPELINE);
         let mut acknowledged = None;
         let answers: BoxStream<'s, _> = Box::pin(answers.map(move |answer| match answer {
             Ok(Ok(until)) => {
